@@ -1,0 +1,62 @@
+# Needs python3 (>= 3.11) and make; everything else is installed into .venv, locked with hashes.
+#   make demo [ARGS=--exit]   make test [ARGS="-k name"]   make bench [ARGS=--json]   make lint   make proto   make lock
+PYTHON ?= python3
+ARGS ?=
+AGAINST ?= HEAD
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: demo test bench lint proto lock clean help
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '2p' Makefile | cut -c5-
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Regie needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "setting up $(VENV) ..." >&2
+	@$(PYTHON) -m venv $(VENV)
+
+# What runs. The console script `regie` is in .venv/bin afterwards.
+$(VENV)/.run: requirements.txt pyproject.toml | $(BIN)/python
+	@echo "installing what runs ..." >&2
+	@$(PIP) install --require-hashes -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What tests and checks need on top.
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	@echo "installing what tests need ..." >&2
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/.run
+	@$(BIN)/regie demo $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python proto/generate.py --check
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python proto/generate.py --lint
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python proto/generate.py --breaking $(AGAINST)
+
+proto: $(VENV)/.dev
+	$(BIN)/python proto/generate.py
+
+# Locks hold for every Python from 3.11 on, with hashes and without index addresses.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra build pyproject.toml -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra build --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,0 +1,1 @@
+"""The consent ledger: events, decisions, and the transparency log that proves them."""

@@ -1,0 +1,19 @@
+"""The few encodings that every hash and signature of Regie is made of."""
+
+import hashlib
+import struct
+
+
+def length_prefixed(*fields: bytes) -> bytes:
+    """Join fields, each behind its length as u32 big-endian, so that no two lists of fields give the same bytes."""
+    return b"".join(struct.pack(">I", len(field)) + field for field in fields)
+
+
+def sha256(*parts: bytes) -> bytes:
+    """Return the SHA-256 digest of the concatenated parts (32 bytes)."""
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def header_hash(header: bytes) -> bytes:
+    """Return hh = SHA-256("regie/hdr/v1" || header), the name of a batch; the header is hashed as received."""
+    return sha256(b"regie/hdr/v1", header)

@@ -1,0 +1,134 @@
+"""A home: the folder with the settings and keys of the organisations that work from this machine.
+
+HOME/regie.toml                 settings, readable by anybody
+HOME/ca/ca.pem                  the certificate authority all participants trust (ca.key beside it in development)
+HOME/orgs/<OIN>/tls.pem .key    X.509 certificate and key (PEM)
+HOME/orgs/<OIN>/sign.key        Ed25519 seed, hex                     everybody
+HOME/orgs/<OIN>/hpke.key        ML-KEM-768 seed || X25519, hex        pseudonyms, ledger, viewer, recipients
+HOME/orgs/<OIN>/closing.key     closing scalar c, hex, big-endian     ledger, recipients
+HOME/orgs/<OIN>/master.key      master secret K, 32 bytes, hex        gateway, pseudonyms
+HOME/orgs/<OIN>/hedge.key       32 bytes, hex                         senders
+HOME/orgs/<OIN>/log.key         signed-note private key               ledger
+HOME/orgs/<OIN>/data/           databases of that organisation
+"""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Role = Literal["gateway", "pseudonyms", "ledger", "viewer"]
+ROLES: tuple[Role, ...] = ("gateway", "pseudonyms", "ledger", "viewer")
+
+
+class HomeError(Exception):
+    """The home is absent, incomplete, or holds a key that others may read. The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """The folder of one organisation: its certificate, keys and data."""
+
+    oin: str
+    folder: Path
+
+    @property
+    def certificate(self) -> bytes:
+        """The TLS certificate chain (PEM)."""
+        return self._read("tls.pem")
+
+    @property
+    def tls_key(self) -> bytes:
+        """The TLS private key (PEM)."""
+        return self._secret("tls.key")
+
+    @property
+    def data(self) -> Path:
+        """The folder for databases; made when absent."""
+        path = self.folder / "data"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def key(self, name: str) -> bytes:
+        """Return the bytes of ``<name>.key``, which is hexadecimal."""
+        try:
+            return bytes.fromhex(self._secret(f"{name}.key").decode("ascii").strip())
+        except ValueError:
+            raise HomeError(f"{self.folder / name}.key is not hexadecimal") from None
+
+    def text_key(self, name: str) -> str:
+        """Return ``<name>.key`` as text."""
+        return self._secret(f"{name}.key").decode("ascii").strip()
+
+    def has(self, name: str) -> bool:
+        """Tell whether ``<name>.key`` exists."""
+        return (self.folder / f"{name}.key").exists()
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            raise HomeError(f"organisation {self.oin} has no {name} in {self.folder}") from None
+
+    def _secret(self, name: str) -> bytes:
+        content = self._read(name)
+        mode = stat.S_IMODE((self.folder / name).stat().st_mode)
+        if mode & 0o077:
+            raise HomeError(f"{self.folder / name} may be read by others (mode {mode:o}): run chmod 600 on it")
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """An opened home."""
+
+    folder: Path
+    demo: bool
+    log_verifier_key: str
+    operators: dict[Role, str]
+    addresses: dict[Role, str]
+
+    @classmethod
+    def open(cls, folder: Path) -> Home:
+        """Read HOME/regie.toml; raises HomeError when it is absent or incomplete. Only `regie init` makes one."""
+        path = folder / "regie.toml"
+        try:
+            settings = tomllib.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise HomeError(f"{folder} is not a home of Regie: make one with `regie init --home {folder}`") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise HomeError(f"{path} cannot be read: {error}") from None
+        try:
+            return cls(
+                folder=folder,
+                demo=bool(settings.get("demo", False)),
+                log_verifier_key=str(settings["log_verifier_key"]),
+                operators={role: str(settings["operators"][role]) for role in ROLES},
+                addresses={role: str(settings["addresses"][role]) for role in ROLES if role in settings["addresses"]},
+            )
+        except KeyError as error:
+            raise HomeError(f"{path} lacks {error}") from None
+
+    @property
+    def authority(self) -> bytes:
+        """The certificate of the authority that all participants trust (PEM)."""
+        try:
+            return (self.folder / "ca" / "ca.pem").read_bytes()
+        except FileNotFoundError:
+            raise HomeError(f"{self.folder} has no ca/ca.pem") from None
+
+    def organisation(self, oin: str) -> Organisation:
+        """Return the organisation with this OIN; raises HomeError when this home has no folder for it."""
+        folder = self.folder / "orgs" / oin
+        if not (oin.isascii() and oin.isdigit() and len(oin) == 20):
+            raise HomeError("an OIN is 20 digits")
+        if not folder.is_dir():
+            raise HomeError(f"this home has no keys of organisation {oin}: see `regie directory list`")
+        return Organisation(oin, folder)
+
+    def operator(self, role: Role) -> Organisation:
+        """Return the organisation that operates a role."""
+        return self.organisation(self.operators[role])
