@@ -47,8 +47,8 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python proto/generate.py --check
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python proto/generate.py --lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python proto/generate.py --breaking $(AGAINST)
+	$(BIN)/python proto/generate.py --lint
+	$(BIN)/python proto/generate.py --breaking $(AGAINST)
 
 proto: $(VENV)/.dev
 	$(BIN)/python proto/generate.py

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,12 @@ def protoc(protos: Path, work: Path, *outputs: str, files: list[str]) -> None:
     write_imports(work / "imports.binpb")
     command = [sys.executable, "-m", "grpc_tools.protoc"]
     inputs = [f"--descriptor_set_in={work / 'imports.binpb'}", f"-I{protos}"]
-    subprocess.run([*command, *inputs, *outputs, *files], check=True)
+    subprocess.run([*command, *inputs, *outputs, *files], check=True, env=with_tools())
+
+
+def with_tools() -> dict[str, str]:
+    """Return the environment with this interpreter's own commands first: plugins and buf come from the same lock."""
+    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
 
 
 def sources(protos: Path) -> list[str]:
@@ -115,7 +121,8 @@ def descriptors(protos: Path, work: Path) -> Path:
 
 
 def buf(*arguments: str) -> int:
-    return subprocess.run(["buf", *arguments, "--config", str(ROOT / "proto/buf.yaml")], check=False).returncode
+    command = ["buf", *arguments, "--config", str(ROOT / "proto/buf.yaml")]
+    return subprocess.run(command, check=False, env=with_tools()).returncode
 
 
 def lint() -> int:

@@ -73,6 +73,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_EVALUATOR_UNAVAILABLE: _ErrorReason.ValueType  # 81
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 82
     ERROR_REASON_OPERATORS_NOT_SEPARATE: _ErrorReason.ValueType  # 83
+    ERROR_REASON_GATEWAY_UNAVAILABLE: _ErrorReason.ValueType  # 84
+    """nobody answers at the gateway's address"""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 99
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper): ...
@@ -125,5 +127,7 @@ ERROR_REASON_LEDGER_UNAVAILABLE: ErrorReason.ValueType  # 80
 ERROR_REASON_EVALUATOR_UNAVAILABLE: ErrorReason.ValueType  # 81
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 82
 ERROR_REASON_OPERATORS_NOT_SEPARATE: ErrorReason.ValueType  # 83
+ERROR_REASON_GATEWAY_UNAVAILABLE: ErrorReason.ValueType  # 84
+"""nobody answers at the gateway's address"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 99
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

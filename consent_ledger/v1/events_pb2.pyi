@@ -335,6 +335,7 @@ class ParticipantRegistered(_message.Message):
     PRIVATE_PARTY_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     POPULATION_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
     oin: _builtins.str
     kind: Global___ParticipantKind.ValueType
     name: _builtins.str
@@ -344,6 +345,10 @@ class ParticipantRegistered(_message.Message):
     """X.509 certificate (DER) whose Subject.serialNumber is the OIN; its key signs the participant's other keys."""
     population: _builtins.int
     """Number of inhabitants of a municipality; bounds how many rows it may enrol. 0 for others."""
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[Global___Channel.ValueType]:
+        """Channels a recipient can approach residents through (R34); empty: every channel."""
+
     def __init__(
         self,
         *,
@@ -353,10 +358,11 @@ class ParticipantRegistered(_message.Message):
         private_party: _builtins.bool = ...,
         certificate: _builtins.bytes = ...,
         population: _builtins.int = ...,
+        channels: _abc.Iterable[Global___Channel.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "kind", b"kind", "name", b"name", "oin", b"oin", "population", b"population", "private_party", b"private_party"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "channels", b"channels", "kind", b"kind", "name", b"name", "oin", b"oin", "population", b"population", "private_party", b"private_party"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

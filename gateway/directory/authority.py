@@ -1,8 +1,8 @@
 """A development certificate authority, and the certificates of participants.
 
-In production a participant's certificate comes from its own issuer (in the Netherlands PKIoverheid, which puts the OIN in
-``Subject.serialNumber`` too). This authority makes certificates of the same shape for `regie init` and for tests. Every
-property that a service checks is a parameter, so that a test can make the expired, foreign and odd ones.
+In production a participant's certificate comes from its own issuer (in the Netherlands PKIoverheid, which puts the OIN
+in ``Subject.serialNumber`` too). This authority makes certificates of the same shape for `regie init` and for tests.
+Every property that a service checks is a parameter, so that a test can make the expired, foreign and odd ones.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -69,7 +68,7 @@ def make_authority(now_ms: int, name: str = "Regie development authority") -> Au
     """Make an authority with a new P-256 key, valid from 30 days before ``now_ms`` (Unix milliseconds)."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COUNTRY_NAME, "NL"), x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    builder = _builder(subject, subject, key.public_key(), now_ms, VALID_SINCE, AUTHORITY_VALID_FOR)
+    builder = _builder(subject, subject, key.public_key(), _validity(now_ms, VALID_SINCE, AUTHORITY_VALID_FOR))
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
     own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
@@ -120,7 +119,10 @@ def issue(
     ]
     names = [host, internal_name(oin)] if dns_names is None else dns_names
     builder = _builder(
-        x509.Name(attributes), authority.certificate.subject, key.public_key(), now_ms, valid_since, valid_for
+        x509.Name(attributes),
+        authority.certificate.subject,
+        key.public_key(),
+        _validity(now_ms, valid_since, valid_for),
     )
     for extension, critical in _leaf_extensions(authority, key.public_key(), names):
         builder = builder.add_extension(extension, critical=critical)
@@ -129,7 +131,7 @@ def issue(
 
 
 def key_statement(oin: str, usage: int, public: bytes) -> bytes:
-    """Return what a participant's certificate key signs about one of its other keys (ParticipantKeyAdded, events.proto)."""
+    """Return what a participant's certificate key signs about its other keys (ParticipantKeyAdded in events.proto)."""
     return KEY_LABEL + length_prefixed(oin.encode("ascii")) + bytes([usage]) + length_prefixed(public)
 
 
@@ -167,20 +169,22 @@ def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     public: ec.EllipticCurvePublicKey,
-    now_ms: int,
-    since: timedelta,
-    valid_for: timedelta,
+    validity: tuple[datetime, datetime],
 ) -> x509.CertificateBuilder:
-    now = datetime.fromtimestamp(now_ms // 1000, UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - since)
-        .not_valid_after(now + valid_for)
+        .not_valid_before(validity[0])
+        .not_valid_after(validity[1])
     )
+
+
+def _validity(now_ms: int, since: timedelta, valid_for: timedelta) -> tuple[datetime, datetime]:
+    now = datetime.fromtimestamp(now_ms // 1000, UTC)
+    return now - since, now + valid_for
 
 
 def _leaf_extensions(
@@ -189,7 +193,7 @@ def _leaf_extensions(
     dns_names: Sequence[str],
 ) -> list[tuple[x509.ExtensionType, bool]]:
     issuer = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    alternatives = [
+    alternatives: list[x509.GeneralName] = [
         *(x509.DNSName(name) for name in dns_names),
         x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")),
     ]
@@ -197,7 +201,7 @@ def _leaf_extensions(
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (_usage(signs_certificates=False), True),
         (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        (x509.SubjectAlternativeName(cast("list[x509.GeneralName]", alternatives)), False),
+        (x509.SubjectAlternativeName(alternatives), False),
         (x509.SubjectKeyIdentifier.from_public_key(public), False),
         (x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer), False),
     ]

@@ -1,0 +1,318 @@
+"""The decision whether one signal may go ahead (ledger.md "Events"; residents.md "Reason codes").
+
+Pure: the same registry, state, request and time give the same decision, for the writer and for whoever replays the
+log (I3). Each rule answers for one reason; the first that objects decides, and no consent is ever assumed (R1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consent_ledger.clock import DAY_MS
+from consent_ledger.purpose import Purpose
+from consent_ledger.registry import Participant, Registry
+from consent_ledger.state import COUNTED_MS, EMPTY, Choice, Exchange, SubjectState
+from consent_ledger.v1 import batch_pb2
+from consent_ledger.v1 import events_pb2 as pb
+
+_POSITIVE = frozenset({pb.MODE_JA, pb.MODE_VRAAG_MIJ_EERST, pb.MODE_EERST_ZELF})
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRequest:
+    """What is asked: one signal. ``recheck`` is the decided index of a permit that is judged again at its release."""
+
+    sender: str
+    recipient: str
+    purpose: str
+    purpose_version: int
+    items: tuple[str, ...]
+    basis: int = batch_pb2.BASIS_OBSERVED
+    severity: int = 0  # 0: the sender states none
+    recheck: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Why, by which events (log indices), and the date that the reason speaks of (ms; 0: it speaks of none)."""
+
+    reason: int
+    decided_by: tuple[int, ...] = ()
+    date_ms: int = 0
+
+    @property
+    def permitted(self) -> bool:
+        """Whether the signal may go ahead."""
+        return self.reason == pb.REASON_ALLOWED
+
+
+def decide(registry: Registry, state: SubjectState | None, request: ExchangeRequest, now_ms: int) -> Decision:
+    """Judge one signal about one subject (None: the ledger knows nothing of it); never raises, never guesses."""
+    return judge_of(registry, request, now_ms)(state)
+
+
+def judge_of(registry: Registry, request: ExchangeRequest, now_ms: int) -> Callable[[SubjectState | None], Decision]:
+    """Return ``decide`` for many subjects of one request: what is the same for all of them is looked up once."""
+    refusal = refused_for_all(registry, request)
+    if refusal is not None:
+        return lambda _state: refusal
+    terms = terms_of(registry, request)
+    return lambda state: decide_for(terms, state, now_ms)
+
+
+def refused_for_all(registry: Registry, request: ExchangeRequest) -> Decision | None:
+    """Return the refusal that holds whoever the signal is about, or None: the first three reasons."""
+    purpose = registry.find_purpose(request.purpose)
+    # An inferred signal is a prohibited basis, whatever the purpose (R17); a retired purpose stays prohibited.
+    if request.basis != batch_pb2.BASIS_OBSERVED or (purpose and purpose.prohibited):
+        return Decision(pb.REASON_PURPOSE_PROHIBITED)
+    if purpose is None or purpose.retired or purpose.version != request.purpose_version:
+        return Decision(pb.REASON_PURPOSE_UNKNOWN)
+    sender = registry.find_participant(request.sender)
+    recipient = registry.find_participant(request.recipient)
+    if not (_serves(sender, purpose.sender_kinds) and _serves(recipient, purpose.recipient_kinds)):
+        return Decision(pb.REASON_PARTY_UNKNOWN)
+    return None
+
+
+def _serves(participant: Participant | None, kinds: tuple[str, ...]) -> bool:
+    return participant is not None and not participant.suspended and participant.kind in kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a request is judged by besides the subject's state; the same for a whole batch."""
+
+    request: ExchangeRequest
+    purpose: Purpose
+    party: tuple[str, str]
+    items: frozenset[str]
+    within_purpose: bool
+    channels: frozenset[int]  # the recipient's; empty: every channel
+
+
+def terms_of(registry: Registry, request: ExchangeRequest) -> Terms:
+    """Collect the terms of a request that ``refused_for_all`` lets through."""
+    purpose = registry.purpose(request.purpose)
+    items = frozenset(request.items)
+    return Terms(
+        request=request,
+        purpose=purpose,
+        party=(request.sender, request.recipient),
+        items=items,
+        within_purpose=bool(items) and items <= purpose.item_names,
+        channels=frozenset(registry.participant(request.recipient).channels),
+    )
+
+
+def decide_for(terms: Terms, state: SubjectState | None, now_ms: int) -> Decision:
+    """Judge one subject under the terms of its batch: the reasons from PAUSED on."""
+    state = state or EMPTY
+    if state.pause and state.paused(now_ms):
+        return Decision(pb.REASON_PAUSED, (state.pause.index,), state.pause.until_ms)
+    choice = state.choices.get(terms.party)
+    if choice is None:
+        return Decision(pb.REASON_NO_CONSENT)
+    case = Case(terms, state, choice, now_ms, _judged_ms(terms.request, state, now_ms))
+    for rule in RULES:
+        decision = rule(case)
+        if decision is not None:
+            return decision
+    return _allowed(case)
+
+
+def _judged_ms(request: ExchangeRequest, state: SubjectState, now_ms: int) -> int:
+    """Return the time that answers and windows are judged at: for a permit being released, when it was given.
+
+    A resident's stop, pause or expiry counts until the last moment; the days to answer or to try it alone do not run
+    out for a signal that came in time and waits at the recipient's door.
+    """
+    if request.recheck is None:
+        return now_ms
+    return next((e.decided_ms for e in state.exchanges if e.decided_index == request.recheck), now_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One subject's choice for the parties of a request, at a time."""
+
+    terms: Terms
+    state: SubjectState
+    choice: Choice
+    now_ms: int
+    judged_ms: int
+
+    def usable(self, used_by: int | None) -> bool:
+        """Tell whether an answer or window is still free, or is the one that let this very permit through."""
+        return used_by is None or used_by == self.terms.request.recheck
+
+
+Rule = Callable[[Case], "Decision | None"]
+
+
+def _no_consent(case: Case) -> Decision | None:
+    """A yes to an older version of the purpose is no yes to this one."""
+    choice = case.choice
+    stale = choice.mode in _POSITIVE and choice.purpose_version != case.terms.purpose.version
+    return Decision(pb.REASON_NO_CONSENT) if stale and not choice.withdrawn_ms else None
+
+
+def _refused(case: Case) -> Decision | None:
+    """NEE; or the question was answered with no, or not at all in time (R3)."""
+    choice, question = case.choice, case.choice.question
+    if choice.mode == pb.MODE_NEE:
+        return Decision(pb.REASON_REFUSED, (choice.index,), choice.recorded_ms)
+    if choice.mode != pb.MODE_VRAAG_MIJ_EERST or question is None:
+        return None
+    if question.yes is False:
+        return Decision(pb.REASON_REFUSED, _indices(choice.index, question.answer_index), question.answered_ms)
+    deadline = question.opened_ms + case.terms.purpose.ask_days * DAY_MS
+    if question.yes is None and case.judged_ms > deadline:
+        return Decision(pb.REASON_REFUSED, (choice.index, question.index), deadline)
+    return None
+
+
+def _withdrawn(case: Case) -> Decision | None:
+    choice = case.choice
+    if not choice.withdrawn_ms and choice.mode in _POSITIVE:
+        return None
+    return Decision(pb.REASON_WITHDRAWN, _indices(choice.index, choice.withdrawn_index), choice.withdrawn_ms)
+
+
+def _expired(case: Case) -> Decision | None:
+    choice = case.choice
+    if case.now_ms < choice.valid_until_ms:
+        return None
+    return Decision(pb.REASON_EXPIRED, (choice.index,), choice.valid_until_ms)
+
+
+def _not_yet_valid(case: Case) -> Decision | None:
+    choice = case.choice
+    if case.now_ms >= choice.valid_from_ms:
+        return None
+    return Decision(pb.REASON_NOT_YET_VALID, (choice.index,), choice.valid_from_ms)
+
+
+def _scope_exceeded(case: Case) -> Decision | None:
+    """More than the purpose lists or the resident allows: nothing partial (R16)."""
+    if case.terms.within_purpose and case.terms.items.issubset(case.choice.items):
+        return None
+    return Decision(pb.REASON_SCOPE_EXCEEDED, (case.choice.index,), case.choice.recorded_ms)
+
+
+def _below_threshold(case: Case) -> Decision | None:
+    """A sender that states no severity cannot show that it reaches a threshold (R4)."""
+    if case.terms.request.severity >= case.choice.threshold:
+        return None
+    return Decision(pb.REASON_BELOW_THRESHOLD, (case.choice.index,), case.choice.recorded_ms)
+
+
+def _general_only(case: Case) -> Decision | None:
+    contact = case.state.contact
+    if contact is None or not contact.general_only:
+        return None
+    return Decision(pb.REASON_GENERAL_ONLY, (case.choice.index, contact.index))
+
+
+def _rate_cap(case: Case) -> Decision | None:
+    """The resident's cap and the purpose's, over what was permitted or released in the last 30 days (R29)."""
+    contact = case.state.contact
+    wished = contact.most_per_30_days if contact else 0
+    caps = [cap for cap in (wished, case.terms.purpose.most_exchanges_per_30_days) if cap]
+    if not caps:
+        return None
+    counted = [e.decided_index for e in case.state.exchanges if _counts(e, case)]
+    if len(counted) < min(caps):
+        return None
+    by_wish = contact.index if contact and wished == min(caps) else None
+    return Decision(pb.REASON_RATE_CAP, _indices(case.choice.index, by_wish, *counted))
+
+
+def _counts(exchange: Exchange, case: Case) -> bool:
+    return exchange.decided_index != case.terms.request.recheck and exchange.counted_ms > case.now_ms - COUNTED_MS
+
+
+def _self_first_window(case: Case) -> Decision | None:
+    """EERST_ZELF: the first signal opens a window; one that comes in the days after it may go (R3)."""
+    choice, window = case.choice, case.choice.window
+    if choice.mode != pb.MODE_EERST_ZELF:
+        return None
+    days_ms = case.terms.purpose.self_first_days * DAY_MS
+    if window and case.usable(window.used_by):
+        since = case.judged_ms - window.opened_ms
+        if since <= days_ms:
+            return Decision(pb.REASON_SELF_FIRST_WINDOW, (choice.index, window.index), window.opened_ms + days_ms)
+        if since <= 2 * days_ms:
+            return None
+    return Decision(pb.REASON_SELF_FIRST_WINDOW, (choice.index,), case.now_ms + days_ms)
+
+
+def _awaiting_resident(case: Case) -> Decision | None:
+    """VRAAG_MIJ_EERST: a yes lets one exchange through within the days to answer; else a question opens or is open."""
+    choice, question = case.choice, case.choice.question
+    if choice.mode != pb.MODE_VRAAG_MIJ_EERST:
+        return None
+    days_ms = case.terms.purpose.ask_days * DAY_MS
+    if question and question.yes is None:
+        return Decision(pb.REASON_AWAITING_RESIDENT, (choice.index, question.index), question.opened_ms + days_ms)
+    if question and case.usable(question.used_by) and case.judged_ms <= question.answered_ms + days_ms:
+        return None
+    return Decision(pb.REASON_AWAITING_RESIDENT, (choice.index,), case.now_ms + days_ms)
+
+
+def _receiver_cannot_honour(case: Case) -> Decision | None:
+    """No channel that the resident accepts is one that the recipient has (R34)."""
+    contact, offered = case.state.contact, case.terms.channels
+    accepted = contact.usable() if contact else frozenset({pb.CHANNEL_BRIEF})
+    if accepted & offered if offered else accepted:
+        return None
+    return Decision(pb.REASON_RECEIVER_CANNOT_HONOUR, _indices(case.choice.index, contact.index if contact else None))
+
+
+RULES: tuple[Rule, ...] = (
+    _no_consent,
+    _refused,
+    _withdrawn,
+    _expired,
+    _not_yet_valid,
+    _scope_exceeded,
+    _below_threshold,
+    _general_only,
+    _rate_cap,
+    _self_first_window,
+    _awaiting_resident,
+    _receiver_cannot_honour,
+)
+"""After PAUSED, in the order of the reason codes; LEDGER_UNAVAILABLE is said by who cannot reach the ledger."""
+
+
+def _allowed(case: Case) -> Decision:
+    choice, contact = case.choice, case.state.contact
+    answer = choice.question.answer_index if choice.question else None
+    window = choice.window.index if choice.window else None
+    indices = _indices(choice.index, answer, window, contact.index if contact else None)
+    return Decision(pb.REASON_ALLOWED, indices, choice.recorded_ms)
+
+
+def _indices(*found: int | None) -> tuple[int, ...]:
+    """Return the log indices that are there, increasing and once each."""
+    return tuple(sorted({index for index in found if index is not None}))
+
+
+_OUTCOMES: dict[int, pb.Outcome.ValueType] = {
+    pb.REASON_ALLOWED: pb.OUTCOME_ACCEPTED,
+    pb.REASON_PURPOSE_PROHIBITED: pb.OUTCOME_DOEL_VERBODEN,
+    pb.REASON_SCOPE_EXCEEDED: pb.OUTCOME_GEGEVENS_NIET_TOEGESTAAN,
+    pb.REASON_SELF_FIRST_WINDOW: pb.OUTCOME_LATER_OPNIEUW,
+    pb.REASON_AWAITING_RESIDENT: pb.OUTCOME_LATER_OPNIEUW,
+    pb.REASON_LEDGER_UNAVAILABLE: pb.OUTCOME_PROBEER_LATER,
+}
+
+
+def outcome_of(reason: int, purpose: Purpose | None) -> pb.Outcome.ValueType:
+    """Return what an agency is told: one coarse answer for reasons it may not tell apart (R10)."""
+    outcome = _OUTCOMES.get(reason, pb.OUTCOME_GEEN_TOESTEMMING)
+    if outcome == pb.OUTCOME_LATER_OPNIEUW and purpose and purpose.fold_later:
+        return pb.OUTCOME_GEEN_TOESTEMMING
+    return outcome

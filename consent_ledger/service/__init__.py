@@ -1,0 +1,1 @@
+"""The ledger's gRPC services; only here do protobuf services and the network appear."""

@@ -1,0 +1,110 @@
+"""ConsentService: the resident's choices, and the resident's record. Called by the viewer and the desk only."""
+
+# ruff: noqa: N802  (methods have the names of the contract)
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from hashlib import sha256
+from typing import Any, TypeVar
+
+import grpc.aio
+
+from consent_ledger.clock import Clock
+from consent_ledger.errors import RegieError
+from consent_ledger.sequencer import Sequencer
+from consent_ledger.service.decision import LEDGER_EPOCH, check_kind
+from consent_ledger.service.ports import LedgerCrypto, Peer
+from consent_ledger.service.records import Row, record_of
+from consent_ledger.v1 import consents_pb2 as pb
+from consent_ledger.v1.consents_pb2_grpc import ConsentServiceServicer
+from consent_ledger.writing.record import PreparedChange, RecordWork
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Result = TypeVar("Result")
+
+
+class ConsentService(ConsentServiceServicer):
+    """Choices of residents, over one sequencer."""
+
+    def __init__(self, sequencer: Sequencer, crypto: LedgerCrypto, clock: Clock, pool: Executor, peer: Peer) -> None:
+        """Serve with these keys; ``peer`` names who calls, ``pool`` runs group operations and reads."""
+        self._sequencer = sequencer
+        self._crypto = crypto
+        self._clock = clock
+        self._pool = pool
+        self._peer = peer
+
+    async def Record(self, request: pb.RecordRequest, context: Context) -> pb.RecordResponse:
+        """Record choices, each on its own; answers with a signed receipt once they are durable."""
+        check_kind(self._peer(context), "viewer")
+        work = await self._in_pool(lambda: self._prepare(request))
+        return await asyncio.wrap_future(self._sequencer.submit(work))
+
+    async def GetRecord(self, request: pb.GetRecordRequest, context: Context) -> pb.GetRecordResponse:
+        """Return choices and exchanges of one resident, refusals with their exact reason; newest first."""
+        check_kind(self._peer(context), "viewer")
+        return await self._in_pool(lambda: self._read(request))
+
+    def _prepare(self, request: pb.RecordRequest) -> RecordWork:
+        subjects = self._subjects(change.rows for change in request.changes)
+        return RecordWork(
+            changes=[self._prepared(change, subjects) for change in request.changes],
+            request_hash=record_request_hash(request),
+            sign=lambda receipt: self._crypto.sign(b"regie/s/record/v1", sha256(receipt).digest()),
+        )
+
+    def _subjects(self, rows: Iterable[Sequence[pb.Rows]]) -> dict[tuple[str, bytes], bytes]:
+        """Compute all subjects of a request, one list per purpose; a list with a bad element is left out."""
+        wanted: dict[str, list[bytes]] = {}
+        for row in (row for many in rows for row in many):
+            wanted.setdefault(row.purpose, []).extend(row.elements)
+        found: dict[tuple[str, bytes], bytes] = {}
+        for purpose, elements in wanted.items():
+            distinct = list(dict.fromkeys(elements))
+            try:
+                computed = self._crypto.subjects(purpose, LEDGER_EPOCH, distinct)
+            except RegieError:
+                continue  # each change of this purpose is then tried alone, and answers for its own elements
+            found.update(((purpose, element), subject) for element, subject in zip(distinct, computed, strict=True))
+        return found
+
+    def _prepared(self, change: pb.Change, known: dict[tuple[str, bytes], bytes]) -> PreparedChange:
+        try:
+            return PreparedChange(change, tuple(self._of_rows(change.rows, known)))
+        except RegieError as error:
+            return PreparedChange(change, (), RegieError(error.reason, error.message, field="rows.elements"))
+
+    def _of_rows(self, rows: Iterable[pb.Rows], known: dict[tuple[str, bytes], bytes]) -> list[bytes]:
+        found: list[bytes] = []
+        for row in rows:
+            if all((row.purpose, element) in known for element in row.elements):
+                found += [known[row.purpose, element] for element in row.elements]
+            else:
+                found += self._crypto.subjects(row.purpose, LEDGER_EPOCH, row.elements)
+        return found
+
+    def _read(self, request: pb.GetRecordRequest) -> pb.GetRecordResponse:
+        rows = [
+            Row(row.purpose, subject)
+            for row in request.rows
+            for subject in self._crypto.subjects(row.purpose, LEDGER_EPOCH, row.elements)
+        ]
+        with self._sequencer.reader.snapshot() as snapshot:
+            return record_of(
+                snapshot,
+                self._sequencer.registry,
+                list(dict.fromkeys(rows)),
+                self._clock(),
+                limit=request.limit,
+                before_index=min(request.before_index, 2**62),
+            )
+
+    async def _in_pool(self, function: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+
+def record_request_hash(request: pb.RecordRequest) -> bytes:
+    """Return SHA-256("regie/record/v1" || RecordRequest bytes, fields in the order of their numbers)."""
+    return sha256(b"regie/record/v1" + request.SerializeToString(deterministic=True)).digest()

@@ -1,0 +1,262 @@
+"""What the log says about one subject, folded: the state that ``decide`` judges by.
+
+A subject is one resident at the ledger, for one purpose and identifier scheme. The writer, the replay audit and a
+rebuild all use the same ``fold``; the state is a projection and can be thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from consent_ledger.clock import DAY_MS
+from consent_ledger.v1 import events_pb2 as pb
+
+COUNTED_MS = 30 * DAY_MS
+"""Exchanges of the last 30 days count towards a cap."""
+
+Party = tuple[str, str]
+"""(sender OIN, recipient OIN)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """VRAAG_MIJ_EERST: a question put to the resident when a signal came, and its answer."""
+
+    index: int
+    opened_ms: int
+    yes: bool | None = None
+    answered_ms: int = 0
+    answer_index: int | None = None
+    used_by: int | None = None  # decided index of the one exchange that the answer let through
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """EERST_ZELF: the days in which the resident solves it alone, and as many for the sender to report it again."""
+
+    index: int
+    opened_ms: int
+    used_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The resident's last choice for one sender and recipient. Mode UNSPECIFIED: withdrawn without a grant before."""
+
+    mode: int
+    index: int
+    recorded_ms: int
+    purpose_version: int = 0
+    items: tuple[str, ...] = ()
+    threshold: int = 0
+    valid_from_ms: int = 0
+    valid_until_ms: int = 0
+    withdrawn_ms: int = 0
+    withdrawn_index: int | None = None
+    question: Question | None = None
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Everything is paused; ``until_ms`` 0 is until resumed."""
+
+    index: int
+    since_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How the resident wants to be approached (Preferences), and the leaf that says so."""
+
+    index: int
+    channels: tuple[int, ...] = ()
+    never: tuple[int, ...] = ()
+    language: str = ""
+    same_person: bool = False
+    general_only: bool = False
+    most_per_30_days: int = 0
+    form_of_address: str = ""
+
+    def usable(self) -> frozenset[int]:
+        """Channels the resident accepts; letter only until chosen (R26)."""
+        return frozenset(self.channels or (pb.CHANNEL_BRIEF,)) - frozenset(self.never)
+
+    def to_proto(self) -> pb.Preferences:
+        """Write them as they travel with a delivered signal."""
+        return pb.Preferences(
+            channels=self.channels or (pb.CHANNEL_BRIEF,),  # type: ignore[arg-type]  # enum values are ints
+            never=self.never,  # type: ignore[arg-type]
+            language=self.language,
+            same_person=self.same_person,
+            general_only=self.general_only,
+            most_per_30_days=self.most_per_30_days,
+            form_of_address=self.form_of_address,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A permitted exchange that counts towards the cap."""
+
+    decided_index: int
+    decided_ms: int
+    released_ms: int = 0  # 0: not released
+
+    @property
+    def counted_ms(self) -> int:
+        """The time it counts from."""
+        return self.released_ms or self.decided_ms
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectState:
+    """Everything that decides about a subject; a value, never changed in place."""
+
+    written_ms: int = 0  # created_ms of the last choice: an older write is stale
+    choices: dict[Party, Choice] = field(default_factory=dict)
+    pause: Pause | None = None
+    contact: Contact | None = None
+    exchanges: tuple[Exchange, ...] = ()
+
+    def paused(self, now_ms: int) -> bool:
+        """Tell whether a pause is in force."""
+        return self.pause is not None and (self.pause.until_ms == 0 or now_ms < self.pause.until_ms)
+
+
+EMPTY = SubjectState()
+
+
+def fold(state: SubjectState, index: int, event: pb.Event, private: pb.PrivatePart) -> SubjectState:
+    """Return the state after one committed event of this subject, at its log index."""
+    match event.WhichOneof("body"):
+        case "exchange_decided":
+            body = event.exchange_decided
+            party = (body.sender, body.recipient)
+            return after_decision(
+                state, index, event.time_ms, party, reason=private.reason, decided_by=private.decided_by
+            )
+        case "exchange_released":
+            return _released(state, event.exchange_released, event.time_ms)
+        case "exchange_withheld":
+            gone = event.exchange_withheld.decided_index
+            # Stopped at delivery, so it does not count; what was delivered before stays counted.
+            kept = tuple(e for e in state.exchanges if e.decided_index != gone or e.released_ms)
+            return replace(state, exchanges=kept)
+        case "exchange_acknowledged" | "outcome_reported":
+            return state
+        case _:
+            return _chosen(state, index, event)
+
+
+def after_decision(
+    state: SubjectState, index: int, time_ms: int, party: Party, *, reason: int, decided_by: Collection[int]
+) -> SubjectState:
+    """Return the state after ``ExchangeDecided``: a permit counts; a question or window opens unless it was open."""
+    if reason == pb.REASON_ALLOWED:
+        recent = tuple(e for e in state.exchanges if e.counted_ms > time_ms - COUNTED_MS)
+        return replace(state, exchanges=(*recent, Exchange(index, time_ms)))
+    choice = state.choices.get(party)
+    if choice is None:
+        return state
+    # The decision names the open question or window among what decided; if it names none, it opened one.
+    if reason == pb.REASON_AWAITING_RESIDENT and not (choice.question and choice.question.index in decided_by):
+        return _with(state, party, replace(choice, question=Question(index, time_ms)))
+    if reason == pb.REASON_SELF_FIRST_WINDOW and not (choice.window and choice.window.index in decided_by):
+        return _with(state, party, replace(choice, window=Window(index, time_ms)))
+    return state
+
+
+def _with(state: SubjectState, party: Party, choice: Choice) -> SubjectState:
+    return replace(state, choices={**state.choices, party: choice})
+
+
+def _released(state: SubjectState, body: pb.ExchangeReleased, time_ms: int) -> SubjectState:
+    """Count from the release, and use up the answer or window that let it through."""
+    used = body.decided_index
+    exchanges = tuple(replace(e, released_ms=time_ms) if e.decided_index == used else e for e in state.exchanges)
+    state = replace(state, exchanges=exchanges)
+    party = (body.sender, body.recipient)
+    choice = state.choices.get(party)
+    if choice is None:
+        return state
+    if choice.mode == pb.MODE_VRAAG_MIJ_EERST and choice.question and choice.question.yes:
+        return _with(state, party, replace(choice, question=replace(choice.question, used_by=used)))
+    if choice.mode == pb.MODE_EERST_ZELF and choice.window:
+        return _with(state, party, replace(choice, window=replace(choice.window, used_by=used)))
+    return state
+
+
+def _chosen(  # noqa: PLR0911  (one return per kind of event)
+    state: SubjectState, index: int, event: pb.Event
+) -> SubjectState:
+    """Fold an event by which the resident chose something."""
+    name = event.WhichOneof("body")
+    if name is None:
+        return state
+    body = getattr(event, name)
+    state = replace(state, written_ms=max(state.written_ms, body.created_ms))
+    match name:
+        case "consent_granted":
+            return _with(state, _party(body.scope), _granted(body, index, event.time_ms))
+        case "consent_refused":
+            refusal = Choice(pb.MODE_NEE, index, event.time_ms, body.scope.purpose_version)
+            return _with(state, _party(body.scope), refusal)
+        case "consent_withdrawn":
+            return _withdrawn(state, _party(body.scope), index, event.time_ms)
+        case "sharing_paused":
+            return replace(state, pause=Pause(index, event.time_ms, body.until_ms))
+        case "sharing_resumed":
+            return replace(state, pause=None)
+        case "ask_answered":
+            return _answered(state, _party(body.scope), index, event.time_ms, yes=body.yes)
+        case _:  # preferences_set, the last of the oneof
+            return replace(state, contact=contact(body.preferences, index))
+
+
+def _party(scope: pb.Scope) -> Party:
+    return scope.sender, scope.recipient
+
+
+def _granted(body: pb.ConsentGranted, index: int, time_ms: int) -> Choice:
+    return Choice(
+        mode=body.mode,
+        index=index,
+        recorded_ms=time_ms,
+        purpose_version=body.scope.purpose_version,
+        items=tuple(body.items),
+        threshold=body.threshold,
+        valid_from_ms=body.valid_from_ms,
+        valid_until_ms=body.valid_until_ms,
+    )
+
+
+def _withdrawn(state: SubjectState, party: Party, index: int, time_ms: int) -> SubjectState:
+    before = state.choices.get(party) or Choice(pb.MODE_UNSPECIFIED, index, time_ms)
+    if before.withdrawn_ms:
+        return state  # the first withdrawal is the one that stopped it
+    return _with(state, party, replace(before, withdrawn_ms=time_ms, withdrawn_index=index))
+
+
+def _answered(state: SubjectState, party: Party, index: int, time_ms: int, *, yes: bool) -> SubjectState:
+    choice = state.choices.get(party)
+    if choice is None or choice.question is None:
+        return state
+    question = replace(choice.question, yes=yes, answered_ms=time_ms, answer_index=index)
+    return _with(state, party, replace(choice, question=question))
+
+
+def contact(preferences: pb.Preferences, index: int) -> Contact:
+    """Read preferences; ``index`` is the leaf that set them."""
+    return Contact(
+        index=index,
+        channels=tuple(preferences.channels),
+        never=tuple(preferences.never),
+        language=preferences.language,
+        same_person=preferences.same_person,
+        general_only=preferences.general_only,
+        most_per_30_days=preferences.most_per_30_days,
+        form_of_address=preferences.form_of_address,
+    )

@@ -1,0 +1,1 @@
+"""Where the ledger keeps its log and the tables beside it."""

@@ -1,0 +1,1 @@
+"""What the sequencer runs: one module per kind of request, all over the same transaction."""

@@ -1,0 +1,93 @@
+"""Recording residents' choices; each stands alone: a bad one is answered with its error, and the others go through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from consent_ledger.errors import RegieError
+from consent_ledger.storage.rows import ChangeRow
+from consent_ledger.v1 import consents_pb2
+from consent_ledger.writing.choices import event_for
+from consent_ledger.writing.transaction import Transaction
+from consent_ledger.writing.work import Sealed, Sign
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChange:
+    """A change and the subjects of its rows (stored indices), or why those could not be computed."""
+
+    change: consents_pb2.Change
+    subjects: tuple[bytes, ...]
+    error: RegieError | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """Tells whether the same change id comes with other content."""
+        return sha256(b"regie/change/v1" + self.change.SerializeToString(deterministic=True)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordWork:
+    """Changes in the order of their request; ``sign`` signs the receipt."""
+
+    changes: Sequence[PreparedChange]
+    request_hash: bytes
+    sign: Sign
+
+    @property
+    def weight(self) -> int:
+        """One leaf each."""
+        return len(self.changes)
+
+    def apply(self, tx: Transaction) -> Callable[[Sealed], consents_pb2.RecordResponse]:
+        """Record what can be recorded; a change id that was answered before gets the same answer."""
+        tx.subjects({subject for prepared in self.changes for subject in prepared.subjects})
+        known = tx.changes({prepared.change.change_id for prepared in self.changes})
+        results = [self._result(tx, prepared, known) for prepared in self.changes]
+        return lambda sealed: self._answer(sealed, results)
+
+    def _result(
+        self, tx: Transaction, prepared: PreparedChange, known: dict[bytes, ChangeRow]
+    ) -> consents_pb2.ChangeResult:
+        try:
+            return _again(prepared, known) or self._recorded(tx, prepared, known)
+        except RegieError as error:
+            failed = consents_pb2.ChangeError(reason=error.reason, field=error.field, description=error.message)
+            return consents_pb2.ChangeResult(change_id=prepared.change.change_id, error=failed)
+
+    def _recorded(
+        self, tx: Transaction, prepared: PreparedChange, known: dict[bytes, ChangeRow]
+    ) -> consents_pb2.ChangeResult:
+        change_id = prepared.change.change_id
+        result = consents_pb2.ChangeResult(change_id=change_id, log_index=_record(tx, prepared))
+        row = ChangeRow(change_id, prepared.digest, result.SerializeToString(deterministic=True))
+        known[change_id] = tx.writes.changes[change_id] = row  # the same id may come twice in one request
+        return result
+
+    def _answer(self, sealed: Sealed, results: Sequence[consents_pb2.ChangeResult]) -> consents_pb2.RecordResponse:
+        receipt = consents_pb2.RecordReceipt(
+            request_hash=self.request_hash, results=results, checkpoint=sealed.checkpoint
+        ).SerializeToString(deterministic=True)
+        return consents_pb2.RecordResponse(receipt=receipt, signature=self.sign(receipt))
+
+
+def _again(prepared: PreparedChange, known: dict[bytes, ChangeRow]) -> consents_pb2.ChangeResult | None:
+    """Return the answer given before; raises NONCE_REUSED when the id comes with another change."""
+    before = known.get(prepared.change.change_id)
+    if before is None:
+        return None
+    if before.request_hash != prepared.digest:
+        raise RegieError("NONCE_REUSED", "this change id was used for another change", field="change_id")
+    return consents_pb2.ChangeResult.FromString(before.result)
+
+
+def _record(tx: Transaction, prepared: PreparedChange) -> int:
+    """Append one change and return its log index; every check comes before the first write."""
+    if prepared.error is not None:
+        raise prepared.error
+    subjects = list(dict.fromkeys(prepared.subjects))
+    states = [tx.state(subject) for subject in subjects]
+    event = event_for(prepared.change, states, tx.registry, tx.now_ms)
+    return tx.record(event, subjects)

@@ -1,0 +1,201 @@
+"""Releasing a batch to the recipient that pulls it: consent is judged again, and the answer is sealed to it (I1, I5).
+
+An answer says nothing by its size: it depends only on how many signals were permitted at decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from consent_ledger import texts
+from consent_ledger.decide import Decision, judge_of
+from consent_ledger.errors import RegieError
+from consent_ledger.storage.rows import BatchRow, PermitRow, PullRow
+from consent_ledger.v1 import batch_pb2, decisions_pb2
+from consent_ledger.v1 import events_pb2 as pb
+from consent_ledger.writing.decision import request_of
+from consent_ledger.writing.transaction import Transaction
+from consent_ledger.writing.work import Sealed, Sign
+
+PULL_FRESH_MS = 300_000
+"""How far the time of a pull may be from ours, and how long its answer is valid."""
+RELEASE_BASE = 4_096
+RELEASE_SLOT = 3_072
+"""Bytes per permitted signal, whether released or withheld."""
+
+LETTER_ONLY = pb.Preferences(channels=[pb.CHANNEL_BRIEF])
+"""What holds until a resident chose otherwise (R26)."""
+
+_PADDING = b"\x1a"  # ReleaseContent.padding
+
+
+@dataclass(frozen=True, slots=True)
+class _Released:
+    permit: PermitRow
+    preferences: pb.Preferences
+    explanation: pb.Text
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseWork:
+    """A pull whose signature was checked; ``seal`` seals to its recipient's key, which was tried."""
+
+    pull: decisions_pb2.Pull
+    request_hash: bytes
+    seal: Callable[[bytes], bytes]
+    sign: Sign
+    trace_id: bytes = b""
+    span_id: bytes = b""
+    weight: int = 64
+
+    def apply(self, tx: Transaction) -> Callable[[Sealed], decisions_pb2.ReleaseResponse]:
+        """Judge every permit again and append; once per batch and nonce, the same bytes get the same answer.
+
+        Raises BATCH_UNKNOWN (also for another's batch), NOT_FRESH, or NONCE_REUSED.
+        """
+        pull = self.pull
+        batch = batch_for(tx, pull.header_hash, pull.recipient)
+        if abs(pull.time_ms - tx.now_ms) > PULL_FRESH_MS:
+            raise RegieError("NOT_FRESH", "a pull is at most 5 minutes old", field="pull.time_ms")
+        before = tx.pull(pull.header_hash, pull.nonce)
+        if before is not None:
+            if before.request_hash != self.request_hash:
+                raise RegieError("NONCE_REUSED", "this nonce was used for another pull", field="pull.nonce")
+            return self._again
+        if tx.now_ms >= batch.expires_ms:
+            raise RegieError("NOT_FRESH", "the batch has expired", field="header.expires_ms")
+        expires_ms = tx.now_ms + PULL_FRESH_MS
+        tx.writes.pulls[pull.header_hash, pull.nonce] = self._row(b"", expires_ms)
+        permits = tx.permits(pull.header_hash)
+        released = self._judge(tx, batch, list(permits.values()))
+        return lambda sealed: self._answer(sealed, batch, released, len(permits), expires_ms)
+
+    def _judge(self, tx: Transaction, batch: BatchRow, permits: Sequence[PermitRow]) -> list[_Released]:
+        header = batch_pb2.BatchHeader.FromString(batch.header)
+        tx.subjects({permit.subject for permit in permits})
+        released = []
+        for permit in permits:
+            if permit.opening is None:
+                continue  # withheld before: v_i is gone, nobody can open it
+            request = request_of(header, recheck=permit.decided_idx)
+            decision = judge_of(tx.registry, request, tx.now_ms)(tx.state(permit.subject))
+            if decision.permitted:
+                released.append(self._release(tx, header, permit, decision))
+            else:
+                _withhold(tx, header, permit, decision)
+        return released
+
+    def _release(
+        self, tx: Transaction, header: batch_pb2.BatchHeader, permit: PermitRow, decision: Decision
+    ) -> _Released:
+        """Append the release leaf, unless a former pull did."""
+        contact = tx.state(permit.subject).contact
+        purpose = tx.registry.purpose(header.purpose)
+        explanation = texts.explanation(
+            purpose,
+            tx.registry.participant(header.sender).name,
+            tx.registry.participant(header.recipient).name,
+            header.items,
+            decision.date_ms,
+        )
+        if permit.released_idx is None:
+            body = pb.ExchangeReleased(
+                batch_id=header.batch_id,
+                position=permit.position,
+                sender=header.sender,
+                recipient=header.recipient,
+                purpose=header.purpose,
+                purpose_version=header.purpose_version,
+                decided_index=permit.decided_idx,
+                trace_id=self.trace_id,
+                span_id=self.span_id,
+            )
+            event = pb.Event(exchange_released=body)
+            index = tx.record(event, [permit.subject], reason=decision.reason, decided_by=decision.decided_by)
+            permit = permit._replace(released_idx=index)
+            tx.put_permit(permit)
+        return _Released(permit, contact.to_proto() if contact else LETTER_ONLY, explanation.to_proto())
+
+    def _answer(
+        self, sealed: Sealed, batch: BatchRow, released: list[_Released], permitted: int, expires_ms: int
+    ) -> decisions_pb2.ReleaseResponse:
+        content = release_content(sealed, released, permitted)
+        box = self.seal(content)
+        statement = decisions_pb2.ReleaseStatement(
+            header_hash=batch.header_hash,
+            root=batch.root,
+            nonce=self.pull.nonce,
+            expires_ms=expires_ms,
+            sealed_hash=sha256(box).digest(),
+        ).SerializeToString(deterministic=True)
+        response = decisions_pb2.ReleaseResponse(sealed=box, statement=statement, signature=self.sign(statement))
+        sealed.keep(self._row(response.SerializeToString(deterministic=True), expires_ms))
+        return response
+
+    def _again(self, sealed: Sealed) -> decisions_pb2.ReleaseResponse:
+        row = sealed.pull(self.pull.header_hash, self.pull.nonce)
+        return decisions_pb2.ReleaseResponse.FromString(row.response)
+
+    def _row(self, response: bytes, expires_ms: int) -> PullRow:
+        return PullRow(self.pull.header_hash, self.pull.nonce, self.request_hash, response, expires_ms)
+
+
+def batch_for(tx: Transaction, header_hash: bytes, recipient: str) -> BatchRow:
+    """Return a batch of this recipient; raises BATCH_UNKNOWN for no batch and for another's alike."""
+    batch = tx.batch(header_hash)
+    if batch is None or batch.recipient != recipient:
+        raise RegieError("BATCH_UNKNOWN", "no batch of this name waits for this recipient", field="header_hash")
+    return batch
+
+
+def _withhold(tx: Transaction, header: batch_pb2.BatchHeader, permit: PermitRow, decision: Decision) -> None:
+    """Stop a permitted signal at delivery, for good: its opening is deleted with the same commit."""
+    body = pb.ExchangeWithheld(
+        batch_id=header.batch_id,
+        position=permit.position,
+        sender=header.sender,
+        recipient=header.recipient,
+        purpose=header.purpose,
+        purpose_version=header.purpose_version,
+        decided_index=permit.decided_idx,
+    )
+    event = pb.Event(exchange_withheld=body)
+    index = tx.record(event, [permit.subject], reason=decision.reason, decided_by=decision.decided_by)
+    tx.put_permit(permit._replace(opening=None, withheld_idx=index))
+
+
+def release_content(sealed: Sealed, released: Sequence[_Released], permitted: int) -> bytes:
+    """Return ReleaseContent bytes of exactly RELEASE_BASE + permitted * RELEASE_SLOT bytes."""
+    indices = [entry.permit.released_idx for entry in released if entry.permit.released_idx is not None]
+    payloads = sealed.payloads(indices)
+    content = decisions_pb2.ReleaseContent(checkpoint=sealed.checkpoint)
+    for entry, index, path in zip(released, indices, sealed.paths(indices), strict=True):
+        if index not in payloads:
+            continue  # erased: there is no receipt to give, so there is no delivery
+        content.signals.append(
+            decisions_pb2.ReleasedSignal(
+                position=entry.permit.position,
+                opening=entry.permit.opening or b"",
+                preferences=entry.preferences,
+                explanation=entry.explanation,
+                log_index=index,
+                event=payloads[index].event,
+                salt=payloads[index].salt,
+                path=b"".join(path),
+            )
+        )
+    return pad(content.SerializeToString(deterministic=True), RELEASE_BASE + permitted * RELEASE_SLOT)
+
+
+def pad(content: bytes, size: int) -> bytes:
+    """Add the padding field so that exactly ``size`` bytes result.
+
+    Its length is always written in four bytes (protobuf reads a number with leading zeros): with the shortest form,
+    some sizes could not be reached.
+    """
+    zeros = size - len(content) - 5
+    assert 0 <= zeros < 1 << 28, "released signals are larger than their slots"
+    length = bytes((zeros >> shift & 0x7F) | (0x80 if shift < 21 else 0) for shift in (0, 7, 14, 21))
+    return content + _PADDING + length + bytes(zeros)

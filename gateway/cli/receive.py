@@ -1,0 +1,118 @@
+"""`regie receive`: receive what residents allow."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.common import HOME, RECIPIENTS, AsOption, HomeOption, JsonOption, work
+from gateway.cli.output import FAILED, OK, Output
+
+if TYPE_CHECKING:
+    from consent_ledger.errors import RegieError
+    from gateway.sdk.agency import Agency
+    from gateway.sdk.recipient import Delivery
+
+
+def receive(
+    *,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep waiting for more, until Ctrl-C.")] = False,
+    receipts: Annotated[
+        Path | None, typer.Option(help="Folder to write each receipt to, as DELIVERY_ID.tlog-proof.")
+    ] = None,
+    oin: AsOption = None,
+    home: HomeOption = HOME,
+    json: JsonOption = False,
+) -> None:
+    """Receive the signals that wait, each with the resident's wishes and a receipt.
+
+    Every delivery is verified: the ledger's and the sender's signatures, and the proof that the release is in the log.
+    One that does not verify is refused and named, and the rest goes on. With `--json`: one object a line.
+
+    `regie receive --as 00000099000000007001 --json`
+    """
+    output = Output(as_json=json)
+
+    async def do(agency: Agency) -> int:
+        return await _Receiver(output, agency, receipts, follow=follow).run()
+
+    work(output, home, oin, RECIPIENTS, do)
+
+
+class _Receiver:
+    def __init__(self, output: Output, agency: Agency, receipts: Path | None, *, follow: bool) -> None:
+        self._output, self._agency, self._receipts, self._follow = output, agency, receipts, follow
+        self._received = self._unresolved = self._refused = 0
+
+    async def run(self) -> int:
+        """Receive until there is no more; with ``follow``, until SIGINT or SIGTERM, which is a good end."""
+        if self._receipts is not None:
+            self._receipts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        task = asyncio.create_task(self._receive())
+        if self._follow:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            with suppress(asyncio.CancelledError):
+                await task
+        else:
+            await task
+        self._say()
+        return FAILED if self._refused else OK
+
+    async def _receive(self) -> None:
+        deliveries = self._agency.recipient().deliveries(follow=self._follow, refused=self._on_refusal)
+        async with aclosing(deliveries) as stream:
+            async for delivery in stream:
+                # Printed and flushed first: a crash in between prints it again rather than never.
+                self._print(delivery)
+                await delivery.done()
+
+    def _print(self, delivery: Delivery) -> None:
+        self._received += 1
+        self._unresolved += delivery.resident_ref is None
+        if self._receipts is not None:
+            path = self._receipts / f"{delivery.delivery_id}.tlog-proof"
+            path.write_text(delivery.receipt, "utf-8")
+        if self._output.as_json:
+            self._output.line(delivery.values())
+            return
+        values = delivery.values()
+        wishes = values["preferences"]
+        facts = ", ".join(f"{name} {_plain(value)}" for name, value in values["signal"].items() if name != "type")
+        lines = [
+            f"{delivery.resident_ref or '(not enrolled)'}  {delivery.sender_name}: {delivery.purpose}",
+            f"    {facts}",
+            f"    approach: {', '.join(wishes['channels'])}"
+            + (f"; never: {', '.join(wishes['never'])}" if wishes["never"] else ""),
+            f"    {delivery.explanation_nl}",
+        ]
+        self._output.result({}, lines)
+
+    def _on_refusal(self, batch: str, error: RegieError) -> None:
+        if not batch:
+            self._output.note(f"regie: {error.message}; trying again")
+            return
+        self._refused += 1
+        self._output.error(
+            error.reason, f"delivery {batch} does not verify and is refused: {error.message}", error.field
+        )
+
+    def _say(self) -> None:
+        if self._output.as_json:
+            return
+        self._output.note(f"{self._received} signals received" if self._received else "nothing waits")
+        if self._unresolved:
+            self._output.note(
+                f"{self._unresolved} of them are about nobody that is enrolled: after `regie enrol` they come again"
+            )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return "+".join(map(str, value)) or "-"
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)

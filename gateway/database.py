@@ -1,0 +1,102 @@
+"""A role's database: one SQLite file, one thread that owns it, one durable transaction per call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import pysqlite3.dbapi2 as sqlite
+from sqlalchemy import Connection, Table, create_engine, event
+from sqlalchemy.orm import registry
+from sqlalchemy.pool import StaticPool
+from sqlmodel import SQLModel
+
+from gateway.home import HomeError
+
+T = TypeVar("T")
+SCHEMA = 1
+SAFE_SQLITE = (3, 51, 3)
+"""Older ones can lose acknowledged commits in WAL mode (ledger.md "The write path")."""
+
+
+class Stored(SQLModel, registry=registry()):
+    """Base of the tables of gateway and pseudonyms, apart from those of the ledger."""
+
+
+def table_of(model: type[Stored]) -> Table:
+    """Return the Core table of a model: bulk work does not go through objects."""
+    table: Table = model.__table__  # type: ignore[attr-defined]
+    return table
+
+
+class DatabaseError(HomeError):
+    """The file cannot serve as this role's database; the text says why."""
+
+
+class Database:
+    """Runs functions in one thread, each in its own BEGIN IMMEDIATE ... COMMIT with synchronous=FULL.
+
+    A function that raises leaves nothing behind. The event loop never waits for the disk.
+    """
+
+    def __init__(self, path: Path, tables: Sequence[type[Stored]]) -> None:
+        if sqlite.sqlite_version_info < SAFE_SQLITE:
+            raise DatabaseError(f"SQLite {sqlite.sqlite_version} can lose commits: 3.51.3 or newer is needed")
+        self._path = path
+        self._tables = [table_of(model) for model in tables]
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{path.stem}-db")
+        self._thread.submit(self._open).result()
+
+    def _open(self) -> None:
+        self._engine = create_engine(
+            f"sqlite:///{self._path}", module=sqlite, poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
+        event.listen(self._engine, "connect", _configure)
+        event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        with self._engine.begin() as connection:
+            found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if found not in {0, SCHEMA}:
+                raise DatabaseError(f"{self._path.name} has schema {found}, this program knows {SCHEMA}")
+            self._tables[0].metadata.create_all(connection, tables=self._tables)
+            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+        self._path.chmod(0o600)
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction; when this returns, what it wrote is on the disk."""
+        return await asyncio.wrap_future(self._thread.submit(self._transact, work))
+
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        with self._engine.begin() as connection:
+            return work(connection)
+
+    async def scrub(self) -> None:
+        """Empty the write-ahead log, so that what was erased is in no file any more."""
+        await asyncio.wrap_future(self._thread.submit(self._truncate))
+
+    def _truncate(self) -> None:
+        connection = self._engine.raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Finish the running call and close the file."""
+        self._thread.submit(self._engine.dispose).result()
+        self._thread.shutdown()
+
+
+def _configure(connection: sqlite.Connection, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy's "begin" event opens transactions, not the driver
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "trusted_schema = OFF",
+        "secure_delete = ON",
+        "busy_timeout = 5000",
+    ):
+        connection.execute(f"PRAGMA {pragma}")

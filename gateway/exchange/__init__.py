@@ -1,0 +1,1 @@
+"""The exchange of signals: submit, the sealed inbox, delivery."""

@@ -1,0 +1,181 @@
+"""The sealed inbox: what is kept of a decided batch, for whom, and until when.
+
+Every function works inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from consent_ledger.errors import RegieError
+from gateway.evaluator.stores import KEEP_AFTER_EXPIRY_MS, Request, forget_expired, reused
+from gateway.exchange.tables import ANSWER, WAITING
+
+_OFFERED = WAITING.c.acknowledged_ms.is_(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a sender was told: DecisionList bytes and the ledger's signature."""
+
+    decision_list: bytes
+    ledger_signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The permitted signals of a batch, lists in the order of ``positions``."""
+
+    header_hash: bytes
+    recipient: str
+    header: bytes
+    sealed_recipient: bytes = field(repr=False)
+    sealed_viewer: bytes = field(repr=False)
+    signature_recipient: bytes = field(repr=False)
+    root: bytes
+    permitted: int
+    ciphertext_size: int
+    positions: bytes = field(repr=False)
+    commitments: bytes = field(repr=False)
+    ciphertexts: bytes = field(repr=False)
+    paths: bytes = field(repr=False)
+    evaluated: bytes = field(repr=False)
+    expires_ms: int
+    retain_until_ms: int
+
+    @property
+    def delivered_size(self) -> int:
+        """Upper bound of the bytes of its delivery, the ledger's release included (contracts.md, ReleaseContent)."""
+        path = len(self.paths) // max(1, self.permitted)
+        item = self.ciphertext_size + path + 32 + 32 + 32
+        return 16_384 + len(self.header) + len(self.sealed_recipient) + self.permitted * (item + 3072)
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A batch that is offered to its recipient and leased until a time (ms)."""
+
+    header: bytes
+    permitted: int
+    leased_until_ms: int
+
+
+_COLUMNS = [WAITING.c[name] for name in Kept.__dataclass_fields__]
+
+
+def find_answer(connection: Connection, request: Request) -> Answered | None:
+    """Return the answer given before to the same bytes; raises RegieError BATCH_ID_REUSED when they were others."""
+    at = (ANSWER.c.sender == request.party) & (ANSWER.c.batch_id == request.id)
+    found = connection.execute(
+        select(ANSWER.c.request_hash, ANSWER.c.decision_list, ANSWER.c.ledger_signature).where(at)
+    ).one_or_none()
+    if found is None:
+        return None
+    if found.request_hash != request.hash:
+        raise reused(request)
+    return Answered(found.decision_list, found.ledger_signature)
+
+
+def store(
+    connection: Connection,
+    request: Request,
+    answer: Answered,
+    kept: Kept | None,
+) -> None:
+    """Store the answer and the permitted signals together.
+
+    A crash before this leaves a batch that only the ledger knows; its sender sends the same bytes again, the ledger
+    gives the same decisions again, and this runs then. A crash after it: the stored answer is given.
+    """
+    connection.execute(
+        insert(ANSWER)
+        .values(
+            sender=request.party,
+            batch_id=request.id,
+            request_hash=request.hash,
+            expires_ms=request.expires_ms,
+            decision_list=answer.decision_list,
+            ledger_signature=answer.ledger_signature,
+        )
+        .on_conflict_do_nothing()
+    )
+    if kept is not None:
+        values = {name: getattr(kept, name) for name in Kept.__dataclass_fields__}
+        connection.execute(insert(WAITING).values({**values, "leased_until_ms": 0}).on_conflict_do_nothing())
+
+
+def lease(connection: Connection, recipient: str, most: int, now_ms: int, lease_ms: int) -> list[Offered]:
+    """Lease up to ``most`` waiting batches, oldest first; one whose lease ran out is offered again."""
+    free = (WAITING.c.recipient == recipient) & _OFFERED
+    free &= (WAITING.c.leased_until_ms <= now_ms) & (WAITING.c.expires_ms > now_ms)
+    found = connection.execute(
+        select(WAITING.c.number, WAITING.c.header, WAITING.c.permitted)
+        .where(free)
+        .order_by(WAITING.c.number)
+        .limit(most)
+    ).all()
+    until = now_ms + lease_ms
+    numbers = [row.number for row in found]
+    connection.execute(update(WAITING).where(WAITING.c.number.in_(numbers)).values(leased_until_ms=until))
+    return [Offered(row.header, row.permitted, until) for row in found]
+
+
+def next_lease_end(connection: Connection, recipient: str, now_ms: int) -> int | None:
+    """Return when the first lease of a recipient runs out (ms), or None when nothing is leased."""
+    leased = (WAITING.c.recipient == recipient) & _OFFERED & (WAITING.c.expires_ms > now_ms)
+    row = connection.execute(
+        select(WAITING.c.leased_until_ms).where(leased).order_by(WAITING.c.leased_until_ms).limit(1)
+    ).one_or_none()
+    return None if row is None else int(row.leased_until_ms)
+
+
+def read(connection: Connection, recipient: str, header_hash: bytes, now_ms: int) -> Kept:
+    """Return a batch that waits for this recipient; raises RegieError BATCH_UNKNOWN, the same for another's batch."""
+    row = _find(connection, recipient, header_hash)
+    if row is None or row.acknowledged_ms is not None or row.expires_ms <= now_ms:
+        raise unknown()
+    return Kept(*row[: len(_COLUMNS)])
+
+
+def mark_delivered(connection: Connection, header_hash: bytes, now_ms: int, lease_ms: int) -> None:
+    """Note that the ledger released a batch, and give its recipient time to store it."""
+    values = {"delivered_ms": now_ms, "leased_until_ms": now_ms + lease_ms}
+    connection.execute(update(WAITING).where(WAITING.c.header_hash == header_hash).values(values))
+
+
+def is_acknowledged(connection: Connection, recipient: str, header_hash: bytes) -> bool:
+    """Tell whether a batch is acknowledged already; raises RegieError BATCH_UNKNOWN for one that is not there."""
+    row = _find(connection, recipient, header_hash)
+    if row is None:
+        raise unknown()
+    return row.acknowledged_ms is not None
+
+
+def mark_acknowledged(connection: Connection, header_hash: bytes, now_ms: int) -> None:
+    """Offer a batch no more; what only the recipient needed is erased, what the resident may open stays."""
+    values = {"acknowledged_ms": now_ms, "evaluated": b"", "sealed_recipient": b"", "paths": b""}
+    connection.execute(update(WAITING).where(WAITING.c.header_hash == header_hash).values(values))
+
+
+def sweep(connection: Connection, now_ms: int) -> int:
+    """Erase what was not fetched before its expiry, or is past its retention; returns how many batches that were."""
+    expired = WAITING.c.expires_ms <= now_ms
+    unused = WAITING.c.delivered_ms.is_(None) | (WAITING.c.retain_until_ms <= now_ms)
+    erased = connection.execute(delete(WAITING).where(expired & unused)).rowcount
+    connection.execute(delete(ANSWER).where(ANSWER.c.expires_ms < now_ms - KEEP_AFTER_EXPIRY_MS))
+    forget_expired(connection, now_ms)
+    return int(erased)
+
+
+def unknown() -> RegieError:
+    """Return the refusal for a batch that does not wait for the caller."""
+    return RegieError("BATCH_UNKNOWN", "no such batch waits for this organisation")
+
+
+def _find(connection: Connection, recipient: str, header_hash: bytes) -> Row[*tuple[Any, ...]] | None:
+    at = (WAITING.c.header_hash == header_hash) & (WAITING.c.recipient == recipient)
+    return connection.execute(select(*_COLUMNS, WAITING.c.acknowledged_ms).where(at)).one_or_none()

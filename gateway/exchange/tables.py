@@ -1,0 +1,62 @@
+"""Tables of the gateway's database. Nothing here can be opened by the gateway: ciphertexts, and boxes for others.
+
+X, Y, toT2, toL and E_L are never stored: with recorded keys they would be worth stealing (pseudonyms.md rule 7).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Integer, LargeBinary, Text
+from sqlmodel import Field
+
+from gateway.database import Stored, table_of
+from gateway.evaluator.stores import Once, Quota
+
+
+class Answer(Stored, table=True):
+    """A batch that was decided, and the answer its sender got: the same bytes get the same answer again."""
+
+    __tablename__ = "answer"
+    __table_args__ = {"sqlite_strict": True, "sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's form
+
+    sender: str = Field(sa_column=Column(Text, primary_key=True))
+    batch_id: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    request_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    expires_ms: int = Field(sa_column=Column(Integer, nullable=False, index=True))
+    decision_list: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    ledger_signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Waiting(Stored, table=True):
+    """The permitted signals of one batch; lists in the order of ``positions``, fixed sizes, as on the wire."""
+
+    __tablename__ = "waiting"
+    __table_args__ = (
+        Index("waiting_offers", "recipient", "number"),
+        Index("waiting_expiry", "expires_ms"),
+        {"sqlite_strict": True},
+    )
+
+    number: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    header_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    recipient: str = Field(sa_column=Column(Text, nullable=False))
+    header: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    sealed_recipient: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    sealed_viewer: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    signature_recipient: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    root: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    permitted: int = Field(sa_column=Column(Integer, nullable=False))
+    ciphertext_size: int = Field(sa_column=Column(Integer, nullable=False))
+    positions: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    commitments: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    ciphertexts: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    paths: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    evaluated: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    expires_ms: int = Field(sa_column=Column(Integer, nullable=False))
+    retain_until_ms: int = Field(sa_column=Column(Integer, nullable=False))
+    leased_until_ms: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    delivered_ms: int | None = Field(default=None, sa_column=Column(Integer))
+    acknowledged_ms: int | None = Field(default=None, sa_column=Column(Integer))
+
+
+TABLES = (Answer, Waiting, Once, Quota)
+ANSWER, WAITING = table_of(Answer), table_of(Waiting)

@@ -1,0 +1,166 @@
+"""What each role is made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from consent_ledger.service.consent import ConsentService
+from consent_ledger.service.decision import DecisionService
+from consent_ledger.service.log import LogService
+
+from consent_ledger.log.note import Signer
+from consent_ledger.registry import check_separation
+from consent_ledger.sequencer import open_ledger
+from consent_ledger.v1 import consents_pb2_grpc, decisions_pb2_grpc, log_pb2_grpc
+from gateway.crypto import hpke, signatures
+from gateway.crypto.ledger_side import LedgerSide
+from gateway.database import Database
+from gateway.directory.channels import open_channel
+from gateway.directory.client import DirectoryClient
+from gateway.directory.identity import Identity
+from gateway.directory.service import DirectoryKeeper, DirectoryService
+from gateway.evaluator import stores
+from gateway.evaluator.first import FirstEvaluator
+from gateway.evaluator.keys import EvaluatorKeys
+from gateway.evaluator.second import SecondEvaluator
+from gateway.exchange import inbox, tables
+from gateway.exchange.delivery import Deliverer, Doorbell
+from gateway.exchange.service import ExchangeService
+from gateway.exchange.submit import Submitter
+from gateway.interceptors import incident
+from gateway.rpc import RoleServer
+from gateway.server import Parts
+from gateway.v1 import directory_pb2_grpc, evaluator_pb2_grpc, exchange_pb2_grpc
+
+Build = Callable[[Parts, RoleServer], Awaitable[DirectoryKeeper | None]]
+
+
+async def build_ledger(parts: Parts, shell: RoleServer) -> None:
+    """Open the ledger, which must exist, and serve it. It is its own directory."""
+    ours = shell.organisation
+    sequencer = open_ledger(ours.data / "ledger.db", Signer.parse(ours.text_key("log")), parts.means.clock)
+    parts.stack.callback(sequencer.close)
+    if not parts.home.demo:
+        check_separation(sequencer.registry)
+    crypto = LedgerSide(
+        hpke.PrivateKey.from_bytes(ours.key("hpke")),
+        int.from_bytes(ours.key("closing"), "big"),
+        signatures.signing_key(ours.key("sign")),
+        ours.oin,
+        parts.means.pool,
+    )
+    identity = Identity("ledger", lambda: sequencer.registry)
+    decisions = DecisionService(sequencer, crypto, parts.means.clock, parts.means.pool, identity.peer)
+    decisions_pb2_grpc.add_DecisionServiceServicer_to_server(decisions, shell.server)
+    consents = ConsentService(sequencer, crypto, parts.means.clock, parts.means.pool, identity.peer)
+    consents_pb2_grpc.add_ConsentServiceServicer_to_server(consents, shell.server)
+    log_pb2_grpc.add_LogServiceServicer_to_server(LogService(sequencer, parts.means.pool), shell.server)
+    names = [f"consent_ledger.v1.{name}" for name in ("DecisionService", "ConsentService", "LogService")]
+    await shell.start(identity, names)
+    parts.stack.push_async_callback(shell.stop)
+    await shell.set_serving(True)
+
+
+async def build_pseudonyms(parts: Parts, shell: RoleServer) -> DirectoryKeeper:
+    """Serve the second evaluator to the gateway."""
+    ours = shell.organisation
+    database = Database(ours.data / "pseudonyms.db", stores.TABLES)
+    parts.stack.callback(database.close)
+    keeper = _keeper(parts, shell)
+    identity = Identity("pseudonyms", keeper.registry)
+    evaluator = SecondEvaluator(
+        EvaluatorKeys.load(ours),
+        hpke.PrivateKey.from_bytes(ours.key("hpke")),
+        database,
+        keeper.registry,
+        identity.peer,
+        means=parts.means,
+    )
+    evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(evaluator, shell.server)
+    await shell.start(identity, ["gateway.v1.EvaluatorService"], keeper.refresh)
+    parts.stack.push_async_callback(shell.stop)
+
+    async def tidy() -> None:
+        await database.run(lambda connection: stores.forget_expired(connection, parts.means.clock()))
+
+    _in_background(parts, _serve_when_ready(keeper, shell), _every(parts.means.settings.housekeeping_seconds, tidy))
+    return keeper
+
+
+async def build_gateway(parts: Parts, shell: RoleServer) -> DirectoryKeeper:
+    """Serve agencies: exchange, first evaluator, directory."""
+    ours, means = shell.organisation, parts.means
+    database = Database(ours.data / "gateway.db", tables.TABLES)
+    parts.stack.callback(database.close)
+    pseudonyms, ledger = (open_channel(parts.home, ours, role) for role in ("pseudonyms", "ledger"))
+    parts.stack.push_async_callback(pseudonyms.close)
+    parts.stack.push_async_callback(ledger.close)
+    keeper = _keeper(parts, shell)
+    identity, keys, doorbell = Identity("gateway", keeper.registry), EvaluatorKeys.load(ours), Doorbell()
+    submitter = Submitter(
+        keys,
+        database,
+        keeper.registry,
+        pseudonyms=pseudonyms,
+        ledger=ledger,
+        stored=doorbell.ring,
+        means=means,
+    )
+    parts.stack.push_async_callback(submitter.finish)
+    deliverer = Deliverer(database, ledger, doorbell, means=means)
+    exchange = ExchangeService(submitter, deliverer, identity.peer, means.settings.hop_seconds)
+    exchange_pb2_grpc.add_ExchangeServiceServicer_to_server(exchange, shell.server)
+    rows = FirstEvaluator(keys, database, keeper.registry, identity.peer, pseudonyms, means=means)
+    evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(rows, shell.server)
+    directory_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryService(keeper.response), shell.server)
+    names = [f"gateway.v1.{name}" for name in ("ExchangeService", "EvaluatorService", "DirectoryService")]
+    await shell.start(identity, names, keeper.refresh)
+    parts.stack.push_async_callback(shell.stop)
+    parts.stack.callback(doorbell.stop)
+
+    async def tidy() -> None:
+        if await database.run(lambda connection: inbox.sweep(connection, means.clock())):
+            await database.scrub()
+
+    _in_background(parts, _serve_when_ready(keeper, shell), _every(parts.means.settings.housekeeping_seconds, tidy))
+    return keeper
+
+
+BUILD: dict[str, Build] = {"ledger": build_ledger, "pseudonyms": build_pseudonyms, "gateway": build_gateway}
+
+
+def _keeper(parts: Parts, shell: RoleServer) -> DirectoryKeeper:
+    client = DirectoryClient(parts.home, shell.organisation, "ledger", parts.means.clock)
+    keeper = DirectoryKeeper(client, demo=parts.home.demo, seconds=parts.means.settings.directory_seconds)
+    parts.stack.push_async_callback(keeper.close)
+    keeper.start()
+    return keeper
+
+
+async def _serve_when_ready(keeper: DirectoryKeeper, shell: RoleServer) -> None:
+    await keeper.ready.wait()
+    if keeper.fatal is None:
+        await shell.set_serving(True)
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the next round may succeed; calls report their own errors
+            incident(error, role="housekeeping")
+        await asyncio.sleep(seconds)
+
+
+def _in_background(parts: Parts, *works: Awaitable[None]) -> None:
+    tasks = [asyncio.ensure_future(work) for work in works]
+
+    async def end() -> None:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    parts.stack.push_async_callback(end)

@@ -1,0 +1,165 @@
+"""The recipient's inbox: every signal is durable here before the gateway hears that it arrived.
+
+A delivery is stored once by batch and position, and a signal once by its sender's reference, whatever is delivered
+again. It leaves the inbox only when the caller says it is done with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, UniqueConstraint, delete, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlmodel import Field
+
+from gateway.database import Database, Stored, table_of
+from gateway.home import Organisation
+from gateway.sdk.local import local_database
+
+OFFERED, STORED, ACKNOWLEDGED = 0, 1, 2
+WAITING, HANDED_OVER_UNRESOLVED, HANDED_OVER = 0, 1, 2
+
+
+class ReceivedBatch(Stored, table=True):
+    """A batch that was offered, stored, or acknowledged. Once only: another batch under its id is refused."""
+
+    __tablename__ = "received_batch"
+    __table_args__ = (UniqueConstraint("sender", "batch_id"),)
+    header_hash: bytes = Field(primary_key=True)
+    sender: str
+    batch_id: bytes
+    header: bytes
+    expires_ms: int
+    state: int = Field(default=OFFERED, index=True)
+
+
+class ReceivedSignal(Stored, table=True):
+    """A released signal, opened and proven; ``signal`` and ``preferences`` are message bytes."""
+
+    __tablename__ = "received_signal"
+    __table_args__ = (UniqueConstraint("header_hash", "position"), UniqueConstraint("sender", "signal_ref"))
+    number: int | None = Field(default=None, primary_key=True)
+    header_hash: bytes
+    batch_id: bytes
+    position: int
+    sender: str
+    signal_ref: bytes
+    purpose: str
+    stored_index: bytes
+    signal: bytes
+    preferences: bytes
+    explanation_nl: str
+    explanation_en: str
+    receipt: str
+    received_ms: int
+    handed_over: int = Field(default=WAITING, index=True)
+
+
+TABLES: tuple[type[Stored], ...] = (ReceivedBatch, ReceivedSignal)
+_BATCHES, _SIGNALS = table_of(ReceivedBatch), table_of(ReceivedSignal)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """A batch as it was offered."""
+
+    header_hash: bytes
+    sender: str
+    batch_id: bytes
+    header: bytes
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRecord:
+    """One stored signal; the fields are those of the table."""
+
+    header_hash: bytes
+    batch_id: bytes
+    position: int
+    sender: str
+    signal_ref: bytes
+    purpose: str
+    stored_index: bytes
+    signal: bytes
+    preferences: bytes
+    explanation_nl: str
+    explanation_en: str
+    receipt: str
+    received_ms: int
+    number: int = 0
+    handed_over: int = WAITING
+
+
+class Inbox:
+    """The inbox in its database."""
+
+    def __init__(self, database: Database) -> None:
+        """Work on an open database."""
+        self._database = database
+
+    @classmethod
+    @contextmanager
+    def open(cls, organisation: Organisation) -> Iterator[Inbox]:
+        """Open the organisation's inbox; raises Busy when another process receives for it."""
+        with local_database(organisation, "inbox", TABLES, "receiving") as database:
+            yield cls(database)
+
+    async def offered(self, batches: Sequence[BatchRecord]) -> None:
+        """Remember offers, so that a restart pulls them without waiting for their lease to end."""
+        if batches:
+            values = [{**asdict(batch), "state": OFFERED} for batch in batches]
+            await self._database.run(lambda c: c.execute(insert(_BATCHES).on_conflict_do_nothing(), values))
+
+    async def in_state(self, state: int) -> list[BatchRecord]:
+        """Return the batches in a state, oldest first."""
+        query = select(*(_BATCHES.c[name] for name in BatchRecord.__dataclass_fields__))
+        query = query.where(_BATCHES.c.state == state).order_by(_BATCHES.c.expires_ms)
+        return await self._database.run(lambda c: [BatchRecord(*row) for row in c.execute(query)])
+
+    async def state(self, header_hash: bytes) -> int | None:
+        """Return the state of a batch; None when it was never seen."""
+        query = select(_BATCHES.c.state).where(_BATCHES.c.header_hash == header_hash)
+        return await self._database.run(lambda c: c.execute(query).scalar())
+
+    async def store(self, header_hash: bytes, signals: Sequence[SignalRecord]) -> None:
+        """Store what a verified delivery holds; signals that arrived before are dropped."""
+        await self._database.run(lambda connection: _store(connection, header_hash, signals))
+
+    async def acknowledged(self, header_hash: bytes) -> None:
+        """Note that the gateway knows; the batch is not asked for again."""
+        done = update(_BATCHES).where(_BATCHES.c.header_hash == header_hash).values(state=ACKNOWLEDGED)
+        await self._database.run(lambda c: c.execute(done))
+
+    async def forget(self, header_hash: bytes) -> None:
+        """Forget an offer that was not stored."""
+        gone = delete(_BATCHES).where((_BATCHES.c.header_hash == header_hash) & (_BATCHES.c.state == OFFERED))
+        await self._database.run(lambda c: c.execute(gone))
+
+    async def waiting(self, *states: int) -> list[SignalRecord]:
+        """Return signals in these states of handing over, oldest first."""
+        query = select(*(_SIGNALS.c[name] for name in SignalRecord.__dataclass_fields__))
+        query = query.where(_SIGNALS.c.handed_over.in_(states)).order_by(_SIGNALS.c.number)
+        return await self._database.run(lambda c: [SignalRecord(*row) for row in c.execute(query)])
+
+    async def find(self, batch_id: bytes, position: int) -> SignalRecord | None:
+        """Return one stored signal."""
+        query = select(*(_SIGNALS.c[name] for name in SignalRecord.__dataclass_fields__))
+        query = query.where((_SIGNALS.c.batch_id == batch_id) & (_SIGNALS.c.position == position))
+        row = await self._database.run(lambda c: c.execute(query).first())
+        return SignalRecord(*row) if row else None
+
+    async def hand_over(self, number: int, state: int) -> None:
+        """Note that the caller is done with a signal."""
+        done = update(_SIGNALS).where(_SIGNALS.c.number == number).values(handed_over=state)
+        await self._database.run(lambda c: c.execute(done))
+
+
+def _store(connection: Connection, header_hash: bytes, signals: Sequence[SignalRecord]) -> None:
+    values = [{name: value for name, value in asdict(signal).items() if name != "number"} for signal in signals]
+    if values:
+        connection.execute(insert(_SIGNALS).on_conflict_do_nothing(), values)
+    stored = update(_BATCHES).where((_BATCHES.c.header_hash == header_hash) & (_BATCHES.c.state == OFFERED))
+    connection.execute(stored.values(state=STORED))

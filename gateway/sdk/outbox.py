@@ -1,0 +1,228 @@
+"""The sender's outbox: what was asked about which row, and the exact bytes of every batch without an answer.
+
+A batch is stored before its first byte is sent, and its answer before any row counts as answered. So after a crash at
+any point the same bytes go out again (pseudonyms.md, rule 2), and a row is never asked about twice at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlmodel import Field
+
+from consent_ledger.clock import DAY_MS
+from consent_ledger.v1 import events_pb2
+from gateway.database import Database, Stored, table_of
+from gateway.home import Organisation
+from gateway.sdk.local import local_database
+
+ACCEPTED = events_pb2.OUTCOME_ACCEPTED
+TRY_LATER = events_pb2.OUTCOME_PROBEER_LATER
+UNANSWERED = 0
+
+RESUMABLE_MS = 3 * DAY_MS
+"""An interrupted run older than a batch can live is over: its refusals are asked again."""
+
+
+class SentRun(Stored, table=True):
+    """One `send` of one file."""
+
+    __tablename__ = "sent_run"
+    id: int | None = Field(default=None, primary_key=True)
+    digest: bytes = Field(index=True)
+    started_ms: int
+    finished: bool = False
+
+
+class SentRow(Stored, table=True):
+    """One row of a file by its keyed hash: no identifier is stored. ``batch``: the open batch it is in."""
+
+    __tablename__ = "sent_row"
+    key: bytes = Field(primary_key=True)
+    signal_ref: bytes
+    outcome: int = UNANSWERED
+    run: int
+    batch: bytes | None = Field(default=None, index=True)
+
+
+class SentBatch(Stored, table=True):
+    """A batch. ``request`` is erased and ``answer`` (the ledger's signed list) kept once it is answered."""
+
+    __tablename__ = "sent_batch"
+    batch_id: bytes = Field(primary_key=True)
+    recipient: str
+    purpose: str
+    header: bytes
+    root: bytes
+    request: bytes | None
+    keys: bytes
+    expires_ms: int
+    answer: bytes | None = None
+    signature: bytes | None = None
+
+
+TABLES: tuple[type[Stored], ...] = (SentRun, SentRow, SentBatch)
+_ROWS, _BATCHES, _RUNS = table_of(SentRow), table_of(SentBatch), table_of(SentRun)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A send in progress; ``resumed`` when it goes on with one that was interrupted."""
+
+    id: int
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the outbox knows of a row. ``outcome`` UNANSWERED: ask (again); ``open``: it is in an open batch."""
+
+    signal_ref: bytes
+    outcome: int
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBatch:
+    """A batch without an answer: its bytes, and the keys of its rows in the order of its positions."""
+
+    batch_id: bytes
+    recipient: str
+    purpose: str
+    header: bytes
+    root: bytes
+    request: bytes
+    keys: tuple[bytes, ...]
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verified answer: an outcome per row in the order of the batch's keys, and what the ledger signed."""
+
+    outcomes: tuple[int, ...]
+    decision_list: bytes
+    signature: bytes
+
+
+class Outbox:
+    """The outbox in its database."""
+
+    def __init__(self, database: Database) -> None:
+        """Work on an open database."""
+        self._database = database
+
+    @classmethod
+    @contextmanager
+    def open(cls, organisation: Organisation) -> Iterator[Outbox]:
+        """Open the organisation's outbox; raises Busy when another process sends for it."""
+        with local_database(organisation, "outbox", TABLES, "sending") as database:
+            yield cls(database)
+
+    async def begin(self, digest: bytes, now_ms: int) -> Run:
+        """Start a run of a file, or go on with its last one when that was interrupted."""
+        return await self._database.run(lambda connection: _begin(connection, digest, now_ms))
+
+    async def finish(self, run: Run) -> None:
+        """Close a run: every row has its answer, and the next run of this file asks again about refused ones."""
+        done = update(_RUNS).where(_RUNS.c.id == run.id).values(finished=True)
+        await self._database.run(lambda connection: connection.execute(done))
+
+    async def open_batches(self, recipient: str, purpose: str) -> list[OpenBatch]:
+        """Return the batches for one recipient and purpose that have no answer yet."""
+        mine = (_BATCHES.c.recipient == recipient) & (_BATCHES.c.purpose == purpose)
+        query = select(_BATCHES).where(mine & _BATCHES.c.request.is_not(None)).order_by(_BATCHES.c.expires_ms)
+        rows = await self._database.run(lambda connection: connection.execute(query).all())
+        return [
+            OpenBatch(
+                row.batch_id,
+                row.recipient,
+                row.purpose,
+                row.header,
+                row.root,
+                row.request,
+                tuple(row.keys[at : at + 32] for at in range(0, len(row.keys), 32)),
+                row.expires_ms,
+            )
+            for row in rows
+        ]
+
+    async def look_up(self, run: Run, keys: Sequence[bytes]) -> dict[bytes, Standing]:
+        """Return what is known of at most 1000 rows; a row that was never asked about is absent."""
+        query = select(_ROWS).where(_ROWS.c.key.in_(keys))
+        rows = await self._database.run(lambda connection: connection.execute(query).all())
+        return {
+            row.key: Standing(row.signal_ref, _holds(run, row.run, row.outcome), row.batch is not None) for row in rows
+        }
+
+    async def store(self, run: Run, batch: OpenBatch, references: Sequence[bytes]) -> None:
+        """Store a batch with the signal references (16 bytes) of its rows, before it is sent."""
+        await self._database.run(lambda connection: _store(connection, run, batch, references))
+
+    async def answer(self, run: Run, batch: OpenBatch, answer: Answer) -> None:
+        """Store the verified answer of a batch; only then do its rows count as answered."""
+        await self._database.run(lambda connection: _answer(connection, run, batch, answer))
+
+    async def abandon(self, batch: OpenBatch) -> None:
+        """Forget a batch that expired or was refused as a whole; its rows may go into a new one."""
+        await self._database.run(lambda connection: _abandon(connection, batch))
+
+
+def _holds(run: Run, answered_in: int, outcome: int) -> int:
+    """Return the outcome that still holds in this run: acceptance for ever, a refusal within the run that got it."""
+    if outcome == ACCEPTED or (answered_in == run.id and outcome != TRY_LATER):
+        return outcome
+    return UNANSWERED
+
+
+def _begin(connection: Connection, digest: bytes, now_ms: int) -> Run:
+    query = select(_RUNS).where(_RUNS.c.digest == digest).order_by(_RUNS.c.id.desc()).limit(1)
+    last = connection.execute(query).first()
+    if last and not last.finished and now_ms - last.started_ms < RESUMABLE_MS:
+        return Run(last.id, resumed=True)
+    made = connection.execute(insert(_RUNS).values(digest=digest, started_ms=now_ms, finished=False))
+    return Run(int(made.lastrowid), resumed=False)
+
+
+def _store(connection: Connection, run: Run, batch: OpenBatch, references: Sequence[bytes]) -> None:
+    connection.execute(
+        insert(_BATCHES).values(
+            batch_id=batch.batch_id,
+            recipient=batch.recipient,
+            purpose=batch.purpose,
+            header=batch.header,
+            root=batch.root,
+            request=batch.request,
+            keys=b"".join(batch.keys),
+            expires_ms=batch.expires_ms,
+        )
+    )
+    row = insert(_ROWS)
+    row = row.on_conflict_do_update(
+        index_elements=["key"], set_={name: row.excluded[name] for name in ("batch", "run", "outcome")}
+    )
+    connection.execute(
+        row,
+        [
+            {"key": key, "signal_ref": reference, "outcome": UNANSWERED, "run": run.id, "batch": batch.batch_id}
+            for key, reference in zip(batch.keys, references, strict=True)
+        ],
+    )
+
+
+def _answer(connection: Connection, run: Run, batch: OpenBatch, answer: Answer) -> None:
+    answered = update(_BATCHES).where(_BATCHES.c.batch_id == batch.batch_id)
+    connection.execute(answered.values(request=None, answer=answer.decision_list, signature=answer.signature))
+    for outcome in set(answer.outcomes):
+        keys = [key for key, got in zip(batch.keys, answer.outcomes, strict=True) if got == outcome]
+        rows = update(_ROWS).where(_ROWS.c.key.in_(keys))
+        connection.execute(rows.values(outcome=outcome, run=run.id, batch=None))
+
+
+def _abandon(connection: Connection, batch: OpenBatch) -> None:
+    connection.execute(update(_ROWS).where(_ROWS.c.batch == batch.batch_id).values(batch=None, outcome=UNANSWERED))
+    connection.execute(delete(_BATCHES).where(_BATCHES.c.batch_id == batch.batch_id))

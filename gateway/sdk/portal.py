@@ -1,0 +1,274 @@
+"""The portal's side of the ledger: residents' choices, said to be done only on the ledger's signed receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from google.protobuf.message import DecodeError
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlmodel import Field
+
+from consent_ledger.errors import STATUS_OF, RegieError
+from consent_ledger.log.checkpoint import open_checkpoint
+from consent_ledger.log.errors import VerificationError
+from consent_ledger.registry import Registry
+from consent_ledger.v1 import consents_pb2, events_pb2
+from gateway.crypto import signatures
+from gateway.crypto.identifiers import ADDRESS, BSN
+from gateway.database import Database, Stored, table_of
+from gateway.home import Organisation
+from gateway.sdk.agency import Agency
+from gateway.sdk.choices import Wish, choosable
+from gateway.sdk.evaluation import CHUNK, PATIENCE_SECONDS, PinnedKey, RowEvaluator
+from gateway.sdk.local import KeyedHash, local_database
+from gateway.sdk.remote import patiently
+from gateway.sdk.rows import Resident
+
+LABEL_RECORD = b"regie/s/record/v1"
+
+Progress = Callable[[int], None]
+"""Called with how many more wishes are dealt with."""
+
+
+class ChoiceMade(Stored, table=True):
+    """The last choice recorded through this portal about one thing, by keyed hashes only."""
+
+    __tablename__ = "choice_made"
+    about: bytes = Field(primary_key=True)
+    content: bytes
+
+
+class WrittenAt(Stored, table=True):
+    """When this portal last wrote about a resident (keyed): the next write must be later, also in one millisecond."""
+
+    __tablename__ = "written_at"
+    person: bytes = Field(primary_key=True)
+    created_ms: int
+
+
+TABLES: tuple[type[Stored], ...] = (ChoiceMade, WrittenAt, PinnedKey)
+_CHOICES, _WRITTEN = table_of(ChoiceMade), table_of(WrittenAt)
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What became of wishes: per wish its log index, None when unchanged, or the ledger's refusal."""
+
+    results: list[int | RegieError | None] = field(default_factory=list)
+    checkpoint: str = ""
+
+    @property
+    def recorded(self) -> int:
+        """How many were recorded."""
+        return sum(isinstance(result, int) for result in self.results)
+
+    @property
+    def unchanged(self) -> int:
+        """How many equal the last choice recorded."""
+        return sum(result is None for result in self.results)
+
+
+@contextmanager
+def _portal_database(organisation: Organisation) -> Iterator[Database]:
+    with local_database(organisation, "portal", TABLES, "recording choices") as database:
+        yield database
+
+
+class Portal:
+    """Records what residents choose. It knows an identifier during a call and stores keyed hashes of it only."""
+
+    def __init__(self, agency: Agency) -> None:
+        """Act for this agency, whose kind must be viewer."""
+        self._agency = agency
+        self._hash = KeyedHash(agency.organisation, "portal")
+
+    async def record(
+        self,
+        wishes: Sequence[Wish],
+        *,
+        via: events_pb2.CapturedVia.ValueType = events_pb2.CAPTURED_VIA_WEB,
+        language: str = "nl",
+        again: bool = False,
+        progress: Progress = lambda _: None,
+    ) -> Recorded:
+        """Record wishes in order; one the ledger refuses is answered with its error and the others go through.
+
+        A choice equal to the last one recorded here is skipped, unless ``again``. Raises RegieError when the ledger
+        cannot be reached, or its receipt does not verify: then nothing of that part counts as done.
+        """
+        done = Recorded()
+        with _portal_database(self._agency.organisation) as database:
+            evaluator = RowEvaluator(self._agency, database, "ledger")
+            elements: dict[tuple[str, bytes], bytes] = {}
+            for at in range(0, len(wishes), CHUNK):
+                chunk = wishes[at : at + CHUNK]
+                known = {} if again else await self._known(database, chunk)
+                results: dict[int, int | RegieError | None] = {}
+                todo: list[int] = []
+                twins: list[tuple[int, int]] = []
+                first: dict[bytes, int] = {}
+                for number, wish in enumerate(chunk):
+                    if wish.about and known.get(self._about(wish)) == self._hash(wish.content.encode()):
+                        results[number] = None
+                        twins.append((number, first.get(self._about(wish), number)))
+                    else:
+                        todo.append(number)
+                        if wish.about:  # a later row of this chunk is compared with this one
+                            known[self._about(wish)] = self._hash(wish.content.encode())
+                            first[self._about(wish)] = number
+                recorded = await self._record_chunk(
+                    database, evaluator, [chunk[number] for number in todo], elements, done, via=via, language=language
+                )
+                results.update(zip(todo, recorded, strict=True))
+                # Nothing counts as unchanged beside an equal wish that was refused.
+                results.update((twin, results[number]) for twin, number in twins if _refused(results[number]))
+                done.results += [results[number] for number in range(len(chunk))]
+                progress(len(chunk))
+        return done
+
+    async def look_up(self, resident: Resident, *, limit: int = 100) -> consents_pb2.GetRecordResponse:
+        """Return what the ledger holds about a resident, over all purposes there is a choice about."""
+        agency = self._agency
+        registry = await agency.registry()
+        with _portal_database(agency.organisation) as database:
+            evaluator = RowEvaluator(agency, database, "ledger")
+            elements: dict[tuple[str, bytes], bytes] = {}
+            wanted = [(purpose, resident) for purpose in choosable(registry)]
+            await self._evaluate(evaluator, registry, wanted, elements)
+        rows = [_rows(registry, purpose, resident, elements) for purpose, _ in wanted]
+        request = consents_pb2.GetRecordRequest(rows=[row for row in rows if row.elements], limit=limit)
+        return await patiently(lambda: agency.remote.get_record(request), PATIENCE_SECONDS, agency.pause)
+
+    async def _record_chunk(
+        self,
+        database: Database,
+        evaluator: RowEvaluator,
+        wishes: Sequence[Wish],
+        elements: dict[tuple[str, bytes], bytes],
+        done: Recorded,
+        *,
+        via: events_pb2.CapturedVia.ValueType,
+        language: str,
+    ) -> list[int | RegieError]:
+        if not wishes:
+            return []
+        agency = self._agency
+        registry = await agency.registry()
+        wanted = [(purpose, wish.resident) for wish in wishes for purpose in wish.purposes]
+        await self._evaluate(evaluator, registry, wanted, elements)
+        times = await database.run(lambda connection: self._times(connection, wishes))
+        request = consents_pb2.RecordRequest()
+        for wish, created_ms in zip(wishes, times, strict=True):
+            change = request.changes.add(change_id=agency.rng(16), created_ms=created_ms)
+            change.capture.CopyFrom(events_pb2.Capture(via=via, by=agency.oin, language=language))
+            rows = (_rows(registry, purpose, wish.resident, elements) for purpose in wish.purposes)
+            change.rows.extend(row for row in rows if row.elements)
+            wish.fill(change)
+        answer = await patiently(lambda: agency.remote.record(request), PATIENCE_SECONDS, agency.pause)
+        receipt = self._read(answer, request, registry)
+        done.checkpoint = receipt.checkpoint
+        results = [_result(result) for result in receipt.results]
+        made = [
+            {"about": self._about(wish), "content": self._hash(wish.content.encode())}
+            for wish, result in zip(wishes, results, strict=True)
+            if wish.about and isinstance(result, int)
+        ]
+        if made:
+            row = insert(_CHOICES)
+            row = row.on_conflict_do_update(index_elements=["about"], set_={"content": row.excluded.content})
+            await database.run(lambda connection: connection.execute(row, made))
+        return results
+
+    def _read(
+        self, answer: consents_pb2.RecordResponse, request: consents_pb2.RecordRequest, registry: Registry
+    ) -> consents_pb2.RecordReceipt:
+        """Return the receipt once the ledger signed it, for exactly this request."""
+        ledger = registry.operator("ledger").key("sign").public
+        signatures.verify(ledger, LABEL_RECORD, answer.signature, sha256(answer.receipt).digest())
+        receipt = consents_pb2.RecordReceipt()
+        try:
+            receipt.ParseFromString(answer.receipt)
+            size = open_checkpoint(receipt.checkpoint, [self._agency.log_verifier]).size
+        except (DecodeError, VerificationError) as error:
+            raise RegieError("PROOF_INVALID", f"the ledger's receipt: {error}", "receipt") from None
+        if receipt.request_hash != sha256(b"regie/record/v1" + request.SerializeToString()).digest():
+            raise RegieError("PROOF_INVALID", "expected a receipt for this request, got one for another", "receipt")
+        if [result.change_id for result in receipt.results] != [change.change_id for change in request.changes]:
+            raise RegieError("PROOF_INVALID", "expected a result for every change, in order", "receipt")
+        if any(result.log_index >= size for result in receipt.results if result.HasField("log_index")):
+            raise RegieError("PROOF_INVALID", "expected choices that are in the signed log", "receipt")
+        return receipt
+
+    async def _evaluate(
+        self,
+        evaluator: RowEvaluator,
+        registry: Registry,
+        wanted: Iterable[tuple[str, Resident]],
+        elements: dict[tuple[str, bytes], bytes],
+    ) -> None:
+        """Fill ``elements`` with what is not known yet; one resident costs one row per purpose and scheme."""
+        missing: dict[str, dict[bytes, None]] = {}
+        for purpose, resident in wanted:
+            for message in _messages(registry, purpose, resident):
+                if (purpose, message) not in elements:
+                    missing.setdefault(purpose, {})[message] = None
+        for purpose, found in missing.items():
+            messages = list(found)
+            for at in range(0, len(messages), CHUNK):
+                part = messages[at : at + CHUNK]
+                evaluated = await evaluator.evaluate(purpose, part)
+                elements.update(((purpose, message), element) for message, element in zip(part, evaluated, strict=True))
+
+    async def _known(self, database: Database, wishes: Sequence[Wish]) -> dict[bytes, bytes]:
+        keys = [self._about(wish) for wish in wishes if wish.about]
+        query = select(_CHOICES).where(_CHOICES.c.about.in_(keys))
+        return await database.run(lambda connection: {row.about: row.content for row in connection.execute(query)})
+
+    def _about(self, wish: Wish) -> bytes:
+        return self._hash(*self._people(wish.resident), *(part.encode() for part in wish.about))
+
+    def _people(self, resident: Resident) -> tuple[bytes, ...]:
+        return tuple(resident.message(scheme) or b"" for scheme in (BSN, ADDRESS))
+
+    def _times(self, connection: Connection, wishes: Sequence[Wish]) -> list[int]:
+        """Return when each wish is written: now, but always later than this portal's last write about the resident."""
+        now = self._agency.clock()
+        people = [[self._hash(part) for part in self._people(wish.resident) if part] for wish in wishes]
+        query = select(_WRITTEN).where(_WRITTEN.c.person.in_({person for group in people for person in group}))
+        last: dict[bytes, int] = {row.person: row.created_ms for row in connection.execute(query)}
+        times = []
+        for group in people:
+            created = max([now, *(last.get(person, 0) + 1 for person in group)])
+            last.update(dict.fromkeys(group, created))
+            times.append(created)
+        row = insert(_WRITTEN)
+        row = row.on_conflict_do_update(index_elements=["person"], set_={"created_ms": row.excluded.created_ms})
+        connection.execute(row, [{"person": person, "created_ms": created} for person, created in last.items()])
+        return times
+
+
+def _refused(result: int | RegieError | None) -> bool:
+    return isinstance(result, RegieError)
+
+
+def _messages(registry: Registry, purpose: str, resident: Resident) -> list[bytes]:
+    found = (resident.message(scheme) for scheme in registry.purpose(purpose).schemes)
+    return [message for message in found if message is not None]
+
+
+def _rows(
+    registry: Registry, purpose: str, resident: Resident, elements: Mapping[tuple[str, bytes], bytes]
+) -> consents_pb2.Rows:
+    messages = _messages(registry, purpose, resident)
+    return consents_pb2.Rows(purpose=purpose, elements=[elements[purpose, message] for message in messages])
+
+
+def _result(result: consents_pb2.ChangeResult) -> int | RegieError:
+    if result.HasField("log_index"):
+        return int(result.log_index)
+    reason = result.error.reason if result.error.reason in STATUS_OF else "INTERNAL"
+    return RegieError(reason, result.error.description, result.error.field)

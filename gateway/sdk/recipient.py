@@ -1,0 +1,316 @@
+"""Receiving: pull, verify, store, acknowledge, hand over; each step may be repeated and none is skipped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from consent_ledger.errors import RegieError
+from consent_ledger.registry import Registry
+from consent_ledger.v1 import decisions_pb2, events_pb2
+from gateway.crypto import hpke, signatures
+from gateway.crypto.recipient_side import RecipientKeys
+from gateway.sdk.agency import Agency
+from gateway.sdk.describe import CHANNELS, preference_values, signal_values
+from gateway.sdk.enrolment import enrolment_database, resolve
+from gateway.sdk.inbox import (
+    HANDED_OVER,
+    HANDED_OVER_UNRESOLVED,
+    OFFERED,
+    STORED,
+    WAITING,
+    BatchRecord,
+    Inbox,
+    SignalRecord,
+)
+from gateway.sdk.opening import open_delivery, read_header, recipient_keys
+from gateway.sdk.remote import UNREACHABLE, patiently
+from gateway.v1 import exchange_pb2, signals_pb2
+
+LABEL_PULL = b"regie/s/pull/v1"
+LABEL_ACKNOWLEDGE = b"regie/s/ack/v1"
+LABEL_OUTCOME = b"regie/s/outcome/v1"
+MOST_OFFERS = 8
+WAIT_SECONDS = 20
+RETRY_SECONDS = 2.0
+PATIENCE_SECONDS = 10.0
+
+Refusal = Callable[[str, RegieError], None]
+"""Called with a batch id (hex) and why its delivery is refused or the gateway cannot be reached (batch id empty)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One signal, verified and stored. ``resident_ref`` is None when no enrolled resident has its pseudonym.
+
+    The same delivery is handed over again at the next start until ``done`` is awaited.
+    """
+
+    delivery_id: str
+    resident_ref: str | None
+    sender: str
+    sender_name: str
+    purpose: str
+    signal: signals_pb2.Signal
+    preferences: events_pb2.Preferences
+    explanation_nl: str
+    explanation_en: str
+    receipt: str
+    _record: SignalRecord = field(repr=False)
+    _inbox: Inbox = field(repr=False)
+
+    async def done(self) -> None:
+        """Say that the signal is safe with the caller. One without a resident comes again once it can be resolved."""
+        state = HANDED_OVER if self.resident_ref is not None else HANDED_OVER_UNRESOLVED
+        await self._inbox.hand_over(self._record.number, state)
+
+    def values(self) -> dict[str, Any]:
+        """Return the delivery as JSON-ready values."""
+        return {
+            "delivery_id": self.delivery_id,
+            "resident_ref": self.resident_ref,
+            "sender": self.sender,
+            "sender_name": self.sender_name,
+            "purpose": self.purpose,
+            "signal": signal_values(self.signal),
+            "preferences": preference_values(self.preferences),
+            "explanation": {"nl": self.explanation_nl, "en": self.explanation_en},
+            "receipt": self.receipt,
+        }
+
+
+class Recipient:
+    """Receives signals for one organisation."""
+
+    def __init__(self, agency: Agency) -> None:
+        """Receive for this agency."""
+        self._agency = agency
+
+    async def deliveries(
+        self, *, follow: bool = False, refused: Refusal = lambda _batch, _error: None
+    ) -> AsyncGenerator[Delivery, None]:
+        """Yield every signal that waits; with ``follow``, go on as new ones arrive.
+
+        A delivery that does not verify is neither stored nor acknowledged: ``refused`` is told, and the others go on.
+        Raises RegieError when the gateway is out of reach (with ``follow``, ``refused`` is told and it is tried again).
+        """
+        registry = await self._agency.registry()
+        registry.participant(self._agency.oin).key("hpke")
+        with Inbox.open(self._agency.organisation) as inbox:
+            puller = _Puller(self._agency, inbox, recipient_keys(self._agency.organisation), refused)
+            given: set[int] = set()
+            async for delivery in self._waiting(inbox, given):
+                yield delivery
+            while True:
+                more = await puller.round(WAIT_SECONDS if follow else 0, follow=follow)
+                async for delivery in self._waiting(inbox, given):
+                    yield delivery
+                if not (more or follow):
+                    return
+
+    async def report(self, delivery_id: str, *, offer: str, channel: str, when_ms: int) -> int:
+        """Report what was done with a delivery, sealed to the ledger; returns the log index of the report.
+
+        ``channel`` is one of ``describe.CHANNELS``. Raises RegieError FIELD_INVALID for an unknown delivery or channel.
+        """
+        agency = self._agency
+        if channel not in CHANNELS:
+            raise RegieError("FIELD_INVALID", f"expected one of {', '.join(CHANNELS)}", "channel")
+        with Inbox.open(agency.organisation) as inbox:
+            record = await _find(inbox, delivery_id)
+        registry = await agency.registry()
+        report = decisions_pb2.OutcomeReport(
+            position=record.position, offer=offer, channel=CHANNELS[channel], when_ms=when_ms
+        )
+        public = registry.operator("ledger").key("hpke").public
+        sealed = hpke.seal(public, b"regie/outcome/v1" + record.header_hash, report.SerializeToString())
+        key = signatures.signing_key(agency.organisation.key("sign"))
+        digest = sha256(sealed).digest()
+        request = decisions_pb2.ReportOutcomeRequest(
+            header_hash=record.header_hash,
+            sealed=sealed,
+            recipient=agency.oin,
+            recipient_key_id=registry.participant(agency.oin).key("sign").key_id,
+            signature=signatures.sign(key, LABEL_OUTCOME, record.header_hash, digest),
+        )
+        message = exchange_pb2.ReportOutcomeRequest(report=request)
+        answer = await patiently(lambda: agency.remote.report(message), PATIENCE_SECONDS, agency.pause)
+        return int(answer.log_index)
+
+    async def _waiting(self, inbox: Inbox, given: set[int]) -> AsyncIterator[Delivery]:
+        """Yield what is stored and not handed over, and what has become resolvable since."""
+        records = await inbox.waiting(WAITING, HANDED_OVER_UNRESOLVED)
+        registry = await self._agency.registry()
+        for at in range(0, len(records), 1000):
+            chunk = records[at : at + 1000]
+            with enrolment_database(self._agency.organisation) as enrolment:
+                references = await resolve(enrolment, [record.stored_index for record in chunk])
+            for record in chunk:
+                reference = references.get(record.stored_index)
+                resolved_later = record.handed_over == HANDED_OVER_UNRESOLVED and reference is not None
+                if resolved_later or (record.handed_over == WAITING and record.number not in given):
+                    given.add(record.number)
+                    yield _delivery(record, reference, registry, inbox)
+
+
+def _delivery(record: SignalRecord, reference: str | None, registry: Registry, inbox: Inbox) -> Delivery:
+    sender = registry.find_participant(record.sender)
+    return Delivery(
+        delivery_id=f"{record.batch_id.hex()}-{record.position}",
+        resident_ref=reference,
+        sender=record.sender,
+        sender_name=sender.name if sender else "",
+        purpose=record.purpose,
+        signal=signals_pb2.Signal.FromString(record.signal),
+        preferences=events_pb2.Preferences.FromString(record.preferences),
+        explanation_nl=record.explanation_nl,
+        explanation_en=record.explanation_en,
+        receipt=record.receipt,
+        _record=record,
+        _inbox=inbox,
+    )
+
+
+async def _find(inbox: Inbox, delivery_id: str) -> SignalRecord:
+    batch, _, position = delivery_id.partition("-")
+    try:
+        record = await inbox.find(bytes.fromhex(batch), int(position))
+    except ValueError:
+        record = None
+    if record is None:
+        raise RegieError("FIELD_INVALID", "no delivery has this id: see `regie receive --json`", "delivery_id")
+    return record
+
+
+class _Puller:
+    """Brings batches from the gateway into the inbox."""
+
+    def __init__(self, agency: Agency, inbox: Inbox, keys: RecipientKeys, refused: Refusal) -> None:
+        self._agency, self._inbox, self._keys, self._refused = agency, inbox, keys, refused
+        self._signing = signatures.signing_key(agency.organisation.key("sign"))
+        self._bad: set[bytes] = set()
+
+    async def round(self, wait_seconds: int, *, follow: bool) -> bool:
+        """Fetch what is offered; returns whether there was anything new."""
+        try:
+            return await self._round(wait_seconds)
+        except RegieError as error:
+            if not follow or error.reason not in UNREACHABLE:
+                raise
+            self._refused("", error)
+            await self._agency.pause(RETRY_SECONDS)
+            return False
+
+    async def _round(self, wait_seconds: int) -> bool:
+        for batch in await self._inbox.in_state(STORED):  # stored, and then we stopped before the gateway knew
+            await self._acknowledge(batch)
+        # Offers that an earlier run did not get to are still leased to us: pull them, and do not wait for new ones.
+        left = [batch for batch in await self._inbox.in_state(OFFERED) if batch.header_hash not in self._bad]
+        batches = left or await self._offers(wait_seconds)
+        for batch in batches:
+            await self._fetch(batch)
+        return bool(batches)
+
+    async def _offers(self, wait_seconds: int) -> list[BatchRecord]:
+        agency = self._agency
+        request = exchange_pb2.PullRequest(wait_seconds=wait_seconds, max_batches=MOST_OFFERS)
+        answer = await patiently(lambda: agency.remote.pull(request), PATIENCE_SECONDS, agency.pause)
+        batches = []
+        for offer in answer.offers:
+            _, batch = read_header(offer.header)
+            state = await self._inbox.state(batch.header_hash)
+            if state not in {None, OFFERED}:
+                await self._acknowledge(batch)
+            elif batch.header_hash not in self._bad:
+                batches.append(batch)
+        await self._inbox.offered(batches)
+        return batches
+
+    async def _fetch(self, batch: BatchRecord) -> None:
+        """Pull, verify and store one batch; only then is it acknowledged."""
+        if await self._inbox.state(batch.header_hash) is None:
+            # Its (sender, batch id) belongs to another batch: the gateway or the sender plays tricks.
+            self._refuse(batch, RegieError("BATCH_ID_REUSED", "another batch had this id before"))
+            return
+        try:
+            records = await self._open(batch)
+        except RegieError as error:
+            if error.reason in UNREACHABLE | {"INTERNAL"}:
+                raise
+            await self._inbox.forget(batch.header_hash)
+            if error.reason != "BATCH_UNKNOWN":  # it expired before we came to it
+                self._refuse(batch, error)
+            return
+        await self._inbox.store(batch.header_hash, records)
+        await self._acknowledge(batch)
+
+    def _refuse(self, batch: BatchRecord, error: RegieError) -> None:
+        self._bad.add(batch.header_hash)
+        self._refused(batch.batch_id.hex(), error)
+
+    async def _open(self, batch: BatchRecord) -> list[SignalRecord]:
+        agency = self._agency
+        nonce = agency.rng(32)
+        request = exchange_pb2.PullRequest(pulls=[await self._pull(batch, nonce)])
+        answer = await patiently(lambda: agency.remote.pull(request), PATIENCE_SECONDS, agency.pause)
+        if len(answer.deliveries) != 1:
+            raise RegieError("PROOF_INVALID", f"expected one delivery, got {len(answer.deliveries)}", "deliveries")
+        delivery = answer.deliveries[0]
+        try:
+            return await self._verify(delivery, batch, nonce, await agency.registry())
+        except RegieError as error:
+            if error.reason not in {"SIGNATURE_INVALID", "KEY_UNKNOWN", "PARTY_UNKNOWN"}:
+                raise
+        # A key may have been replaced since the directory was read.
+        return await self._verify(delivery, batch, nonce, await agency.registry(fresh=True))
+
+    async def _verify(
+        self, delivery: exchange_pb2.Delivery, batch: BatchRecord, nonce: bytes, registry: Registry
+    ) -> list[SignalRecord]:
+        agency = self._agency
+        return await asyncio.to_thread(
+            open_delivery,
+            delivery,
+            batch,
+            nonce=nonce,
+            keys=self._keys,
+            registry=registry,
+            recipient=agency.oin,
+            log_verifier_key=agency.home.log_verifier_key,
+            now_ms=agency.clock(),
+            workers=agency.workers,
+        )
+
+    async def _pull(self, batch: BatchRecord, nonce: bytes) -> decisions_pb2.SignedPull:
+        agency = self._agency
+        pull = decisions_pb2.Pull(
+            header_hash=batch.header_hash,
+            nonce=nonce,
+            time_ms=agency.clock(),
+            recipient=agency.oin,
+            recipient_key_id=(await agency.me()).key("sign").key_id,
+        ).SerializeToString(deterministic=True)
+        signature = signatures.sign(self._signing, LABEL_PULL, sha256(pull).digest())
+        return decisions_pb2.SignedPull(pull=pull, signature=signature)
+
+    async def _acknowledge(self, batch: BatchRecord) -> None:
+        agency = self._agency
+        said = decisions_pb2.Acknowledgement(
+            header_hash=batch.header_hash,
+            time_ms=agency.clock(),
+            recipient=agency.oin,
+            recipient_key_id=(await agency.me()).key("sign").key_id,
+        ).SerializeToString(deterministic=True)
+        signature = signatures.sign(self._signing, LABEL_ACKNOWLEDGE, sha256(said).digest())
+        request = exchange_pb2.AcknowledgeRequest(
+            acknowledgement=decisions_pb2.AcknowledgeRequest(acknowledgement=said, signature=signature)
+        )
+        try:
+            await patiently(lambda: agency.remote.acknowledge(request), PATIENCE_SECONDS, agency.pause)
+        except RegieError as error:
+            if error.reason != "BATCH_UNKNOWN":  # expired in between: there is nothing left to acknowledge
+                raise
+        await self._inbox.acknowledged(batch.header_hash)

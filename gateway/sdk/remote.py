@@ -1,0 +1,171 @@
+"""The operators as an agency calls them; every failure is a RegieError that says why and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from consent_ledger.clock import Clock
+from consent_ledger.errors import RegieError
+from consent_ledger.registry import Registry
+from consent_ledger.v1 import consents_pb2, consents_pb2_grpc, log_pb2, log_pb2_grpc
+from gateway.directory.channels import open_channel
+from gateway.directory.client import DirectoryClient, explained
+from gateway.home import Home, Organisation, Role
+from gateway.telemetry import traces
+from gateway.v1 import evaluator_pb2, evaluator_pb2_grpc, exchange_pb2, exchange_pb2_grpc
+
+T = TypeVar("T")
+Pause = Callable[[float], Awaitable[None]]
+"""Waits that many seconds; tests pass one that does not."""
+
+CALL_SECONDS = 60.0
+UNREACHABLE = frozenset({"GATEWAY_UNAVAILABLE", "LEDGER_UNAVAILABLE", "EVALUATOR_UNAVAILABLE", "OVERLOADED"})
+"""Nothing is known to have happened: the same bytes may be sent again."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+
+
+class Remote(Protocol):
+    """What the SDK needs of the operators. All calls raise RegieError."""
+
+    async def directory(self) -> Registry:
+        """Return the newest verified directory."""
+        ...
+
+    async def submit(self, request: exchange_pb2.SubmitBatchRequest) -> exchange_pb2.SubmitBatchResponse:
+        """Submit a batch to the gateway."""
+        ...
+
+    async def pull(self, request: exchange_pb2.PullRequest) -> exchange_pb2.PullResponse:
+        """Ask the gateway for offers or deliveries."""
+        ...
+
+    async def acknowledge(self, request: exchange_pb2.AcknowledgeRequest) -> None:
+        """Tell the gateway that a batch is stored."""
+        ...
+
+    async def report(self, request: exchange_pb2.ReportOutcomeRequest) -> exchange_pb2.ReportOutcomeResponse:
+        """Report what was done with a signal."""
+        ...
+
+    async def evaluate_rows(self, request: evaluator_pb2.EvaluateRowsRequest) -> evaluator_pb2.EvaluateRowsResponse:
+        """Have rows evaluated by both evaluators."""
+        ...
+
+    async def record(self, request: consents_pb2.RecordRequest) -> consents_pb2.RecordResponse:
+        """Record choices at the ledger."""
+        ...
+
+    async def get_record(self, request: consents_pb2.GetRecordRequest) -> consents_pb2.GetRecordResponse:
+        """Ask the ledger what it holds about one resident."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class GrpcRemote:
+    """The operators over mutual TLS, one connection to each that is used."""
+
+    def __init__(self, home: Home, organisation: Organisation, clock: Clock) -> None:
+        """Connect on first use."""
+        self._home, self._organisation, self._clock = home, organisation, clock
+        self._directory = DirectoryClient(home, organisation, "gateway", clock)
+        self._channels: dict[Role, grpc.aio.Channel] = {}
+
+    async def directory(self) -> Registry:
+        """Fetch and verify the directory."""
+        return await self._directory.fetch()
+
+    @property
+    def checkpoint_size(self) -> int:
+        """Size of the log in the checkpoint of the newest directory; 0 before the first."""
+        known = self._directory.directory.checkpoint
+        return known.size if known else 0
+
+    async def submit(self, request: exchange_pb2.SubmitBatchRequest) -> exchange_pb2.SubmitBatchResponse:
+        """Call ExchangeService.SubmitBatch."""
+        return await self._call("gateway", self._exchange().SubmitBatch, request)
+
+    async def pull(self, request: exchange_pb2.PullRequest) -> exchange_pb2.PullResponse:
+        """Call ExchangeService.Pull."""
+        return await self._call("gateway", self._exchange().Pull, request, CALL_SECONDS + request.wait_seconds)
+
+    async def acknowledge(self, request: exchange_pb2.AcknowledgeRequest) -> None:
+        """Call ExchangeService.Acknowledge."""
+        await self._call("gateway", self._exchange().Acknowledge, request)
+
+    async def report(self, request: exchange_pb2.ReportOutcomeRequest) -> exchange_pb2.ReportOutcomeResponse:
+        """Call ExchangeService.ReportOutcome."""
+        return await self._call("gateway", self._exchange().ReportOutcome, request)
+
+    async def evaluate_rows(self, request: evaluator_pb2.EvaluateRowsRequest) -> evaluator_pb2.EvaluateRowsResponse:
+        """Call EvaluatorService.EvaluateRows of the gateway."""
+        stub = evaluator_pb2_grpc.EvaluatorServiceStub(self._channel("gateway"))
+        return await self._call("gateway", stub.EvaluateRows, request)
+
+    async def record(self, request: consents_pb2.RecordRequest) -> consents_pb2.RecordResponse:
+        """Call ConsentService.Record of the ledger."""
+        stub = consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
+        return await self._call("ledger", stub.Record, request)
+
+    async def get_record(self, request: consents_pb2.GetRecordRequest) -> consents_pb2.GetRecordResponse:
+        """Call ConsentService.GetRecord of the ledger."""
+        stub = consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
+        return await self._call("ledger", stub.GetRecord, request)
+
+    async def checkpoint(self) -> str:
+        """Return the ledger's newest signed checkpoint, as it gave it."""
+        stub = log_pb2_grpc.LogServiceStub(self._channel("ledger"))
+        answer = await self._call("ledger", stub.GetCheckpoint, log_pb2.GetCheckpointRequest())
+        return str(answer.checkpoint)
+
+    async def entries(self, start: int, count: int) -> list[bytes]:
+        """Return at most ``count`` entries of the log from ``start``."""
+        stub = log_pb2_grpc.LogServiceStub(self._channel("ledger"))
+        answer = await self._call("ledger", stub.GetEntries, log_pb2.GetEntriesRequest(start=start, count=count))
+        return list(answer.entries)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._directory.close()
+        for channel in self._channels.values():
+            await channel.close()
+
+    def _channel(self, role: Role) -> grpc.aio.Channel:
+        if role not in self._channels:
+            self._channels[role] = open_channel(self._home, self._organisation, role)
+        return self._channels[role]
+
+    def _exchange(self) -> exchange_pb2_grpc.ExchangeServiceAsyncStub:
+        return exchange_pb2_grpc.ExchangeServiceStub(self._channel("gateway"))
+
+    async def _call(
+        self, role: Role, method: Callable[..., Awaitable[T]], request: Message, seconds: float = CALL_SECONDS
+    ) -> T:
+        try:
+            return await method(request, timeout=seconds, metadata=traces.outgoing())
+        except grpc.aio.AioRpcError as error:
+            raise await explained(error, self._home, self._organisation, role, self._clock) from None
+
+
+async def patiently(call: Callable[[], Awaitable[T]], seconds: float, pause: Pause = asyncio.sleep) -> T:
+    """Return the call's answer, trying again with growing pauses of at most ``seconds`` in all while it is unreachable.
+
+    INTERNAL is tried again too: the server cannot say whether it did what was asked. Other refusals are raised at once.
+    """
+    waited, wait = 0.0, FIRST_PAUSE
+    while True:
+        try:
+            return await call()
+        except RegieError as error:
+            if error.reason not in UNREACHABLE | {"INTERNAL"} or waited >= seconds:
+                raise
+        await pause(wait)
+        waited, wait = waited + wait, min(2 * wait, LONGEST_PAUSE)

@@ -1,0 +1,118 @@
+"""What agencies hand to the SDK: rows as values, whether they come from a file or from a program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import ClassVar
+
+from gateway.crypto.identifiers import ADDRESS, BSN, AddressBirthDate, Bsn
+from gateway.v1 import signals_pb2
+
+STEPS: dict[str, signals_pb2.Step.ValueType] = {
+    "reminder": signals_pb2.STEP_REMINDER,
+    "contact": signals_pb2.STEP_CONTACT,
+    "help_pointed": signals_pb2.STEP_HELP_POINTED,
+    "offer_made": signals_pb2.STEP_OFFER_MADE,
+}
+ANSWERS = ("JA", "NEE", "VRAAG_MIJ_EERST", "EERST_ZELF")
+MONTHS = (3, 6, 12)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrearsRow:
+    """A bill in arrears. ``months`` leaves the sender only as a band; ``reference`` never leaves it."""
+
+    scheme: ClassVar[str] = ADDRESS
+    natural_item: ClassVar[str] = "betalingsachterstand"
+    signal_type: ClassVar[str] = "arrears"
+
+    reference: str
+    person: AddressBirthDate
+    months: Decimal
+    end_of_supply: bool
+    warm_handover: bool
+    signal_date: date
+    steps: tuple[str, ...] = ()
+
+    def signal(self, partner: signals_pb2.PartnerKind.ValueType) -> signals_pb2.Signal:
+        """Return the derived facts that are shared."""
+        return signals_pb2.Signal(
+            arrears=signals_pb2.ArrearsSignal(
+                partner=partner,
+                duration=duration_band(self.months),
+                end_of_supply=self.end_of_supply,
+                warm_handover=self.warm_handover,
+                signal_date=self.signal_date.isoformat(),
+                steps=sorted(STEPS[step] for step in self.steps),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IncomeRow:
+    """An income that fell: the band of the drop in percents and the period, never the income."""
+
+    scheme: ClassVar[str] = BSN
+    natural_item: ClassVar[str] = "inkomen_gedaald"
+    signal_type: ClassVar[str] = "income_drop"
+
+    reference: str
+    person: Bsn
+    drop_band: tuple[int, int]
+    period: str
+
+    def signal(self, _partner: signals_pb2.PartnerKind.ValueType) -> signals_pb2.Signal:
+        """Return the derived facts that are shared."""
+        low, high = self.drop_band
+        band = signals_pb2.PercentBand(low=low, high=high)
+        return signals_pb2.Signal(income_drop=signals_pb2.IncomeDropSignal(drop=band, period=self.period))
+
+
+SignalRow = ArrearsRow | IncomeRow
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """The identifiers of one resident, as far as they are known: at least one of them."""
+
+    bsn: Bsn | None
+    address: AddressBirthDate | None
+
+    def message(self, scheme: str) -> bytes | None:
+        """Return the identifier's message bytes in a scheme; None when it is not known."""
+        person = {BSN: self.bsn, ADDRESS: self.address}.get(scheme)
+        return person.message() if person else None
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentRow:
+    """A resident of a municipality, under the municipality's own reference."""
+
+    resident_ref: str
+    resident: Resident
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRow:
+    """A resident's choice for one sender, recipient and purpose. No items: every item the purpose lists."""
+
+    resident: Resident
+    sender: str
+    recipient: str
+    purpose: str
+    items: tuple[str, ...]
+    answer: str
+    months: int | None
+
+
+def duration_band(months: Decimal) -> signals_pb2.DurationBand.ValueType:
+    """Return the band of a number of months: under 1, 1 to 2, 2 to 3 (bounds included above), over 3."""
+    if months < 1:
+        return signals_pb2.DURATION_BAND_UNDER_1_MONTH
+    if months <= 2:
+        return signals_pb2.DURATION_BAND_1_TO_2_MONTHS
+    if months <= 3:
+        return signals_pb2.DURATION_BAND_2_TO_3_MONTHS
+    return signals_pb2.DURATION_BAND_OVER_3_MONTHS

@@ -1,0 +1,109 @@
+"""The composition root: starts the roles of a home, each on its own port, and stops them without losing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from opentelemetry.sdk.trace import TracerProvider
+
+from consent_ledger.clock import Clock, system_clock
+from consent_ledger.errors import RegieError
+from gateway.directory.service import DirectoryKeeper
+from gateway.home import Home, HomeError, Role
+from gateway.rpc import RoleServer
+from gateway.settings import Means, Settings
+from gateway.telemetry import traces
+
+STARTED_BEFORE: tuple[Role, ...] = ("ledger", "pseudonyms", "gateway")
+"""Order of starting; stopping is the other way round, so that what is in flight can still be finished."""
+
+READY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all roles of a process share; ``stack`` takes what has to be closed."""
+
+    home: Home
+    means: Means
+    stack: AsyncExitStack
+
+
+@dataclass(slots=True)
+class Serving:
+    """The running roles."""
+
+    roles: tuple[Role, ...]
+    addresses: dict[Role, str]
+    keepers: list[DirectoryKeeper] = field(default_factory=list)
+
+    async def ready(self) -> None:
+        """Return when every role has its directory; raises RegieError when one must not serve."""
+        for keeper in self.keepers:
+            await keeper.ready.wait()
+            if keeper.fatal is not None:
+                raise keeper.fatal
+
+    async def failed(self) -> RegieError:
+        """Return, possibly never, the reason why a running role has to stop."""
+        if not self.keepers:
+            await asyncio.Event().wait()
+        waits = [asyncio.create_task(keeper.failed.wait()) for keeper in self.keepers]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return next(keeper.fatal for keeper in self.keepers if keeper.fatal is not None)
+
+
+@asynccontextmanager
+async def serving(
+    home: Home,
+    roles: Collection[str],
+    clock: Clock = system_clock,
+    *,
+    settings: Settings | None = None,
+    provider: TracerProvider | None = None,
+) -> AsyncIterator[Serving]:
+    """Serve roles ("gateway", "pseudonyms", "ledger") of a home on its addresses until the block ends.
+
+    Yields when the servers listen and, when the ledger is one of them, when all answer health checks with SERVING.
+    Raises HomeError (a role this home cannot serve, an address in use), RegieError OPERATORS_NOT_SEPARATE. Ending the
+    block stops accepting, finishes what is in flight within the grace time, and closes the databases.
+    """
+    from gateway import roles as building  # noqa: PLC0415 - SQLModel is slow to import, and only servers need it
+
+    chosen = tuple(role for role in STARTED_BEFORE if role in roles)
+    unknown = sorted(set(roles) - set(chosen))
+    if unknown or not chosen:
+        raise HomeError(f"expected roles of {', '.join(STARTED_BEFORE)}, got {', '.join(unknown) or 'none'}")
+    tuned, tracing = settings or Settings(), traces.Tracing(provider or traces.make_provider())
+    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="regie-group") as pool:
+        async with AsyncExitStack() as stack:
+            # All ports first: an address in use is found before any database is opened.
+            shells = {role: RoleServer(home, role, tracing, tuned.grace_seconds) for role in chosen}
+            for shell in shells.values():
+                stack.push_async_callback(shell.stop)
+            served = Serving(chosen, {role: shell.address for role, shell in shells.items()})
+            parts = Parts(home, Means(tuned, clock, pool, os.urandom), stack)
+            for role, shell in shells.items():
+                keeper = await building.BUILD[role](parts, shell)
+                if keeper is not None:
+                    served.keepers.append(keeper)
+            if "ledger" in chosen:
+                await _ready_in_time(served)
+            yield served
+
+
+async def _ready_in_time(served: Serving) -> None:
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await served.ready()
+    except TimeoutError:
+        raise RegieError("LEDGER_UNAVAILABLE", "the directory could not be verified in time: see the log") from None

@@ -1,0 +1,1 @@
+"""Logs and traces that cannot carry personal data: both let only known keys through."""

@@ -1,0 +1,30 @@
+"""The demo's clock: it runs as fast as any clock, but starts in the past and can be moved forward."""
+
+from __future__ import annotations
+
+from consent_ledger.clock import DAY_MS, system_clock
+
+DAYS_AGO = 16
+"""A question waits 14 days for its answer, so the story starts before that."""
+
+
+class DemoClock:
+    """Unix time in milliseconds, some days ago. It never goes back and never passes the present."""
+
+    def __init__(self, days_ago: int = DAYS_AGO) -> None:
+        """Start ``days_ago`` days before now."""
+        self._behind_ms = days_ago * DAY_MS
+
+    def __call__(self) -> int:
+        """Return the time in the story."""
+        return system_clock() - self._behind_ms
+
+    def advance(self, days: int) -> None:
+        """Let days pass; raises ValueError when that would be the future."""
+        if not 0 <= days * DAY_MS <= self._behind_ms:
+            raise ValueError(f"{days} days from here is not between here and now")
+        self._behind_ms -= days * DAY_MS
+
+    def arrive(self) -> None:
+        """Come to the present, so that what was made can be served with the system's clock."""
+        self._behind_ms = 0

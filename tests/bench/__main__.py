@@ -1,0 +1,59 @@
+"""`make bench`: speed as ratios against what this machine can do, measured in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+import structlog
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import exchange, ledger, limits
+
+
+def run() -> dict[str, object]:
+    """Return all figures. Everything the ledger answers is durable: SQLite with synchronous=FULL."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    with tempfile.TemporaryDirectory(prefix="regie-bench-") as name:
+        folder = Path(name)
+        figures: dict[str, object] = {"fsync_us": round(limits.fsync_seconds(folder) * 1e6, 1)}
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            figures.update(runner.run(exchange.measure(folder)))
+        figures["ledger"] = {"sqlite": {"durable_per_s": ledger.durable_per_second(folder)}}
+        figures["verify"] = {"leaves_per_s": ledger.verified_per_second()}
+    return figures
+
+
+def rows(figures: object, name: str = "") -> list[tuple[str, str]]:
+    """Flatten figures to (name, value)."""
+    if isinstance(figures, dict):
+        return [found for key, value in figures.items() for found in rows(value, f"{name}.{key}" if name else key)]
+    return [(name, f"{figures:,}")]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    options = parser.parse_args()
+    figures = run()
+    if options.json:
+        print(json.dumps(figures))
+        return 0
+    table = Table(title="Regie, durable (synchronous=FULL), all roles in one process; ratio 1 is the bare limit")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, value in rows(figures):
+        table.add_row(name, value)
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,327 @@
+"""A small ledger for tests: its participants, a crypto that is transparent, and builders of what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from consent_ledger.errors import RegieError
+from consent_ledger.hashing import header_hash, sha256
+from consent_ledger.log.note import Signer
+from consent_ledger.purposes import CATALOGUE
+from consent_ledger.registry import Participant
+from consent_ledger.sequencer import Limits, Sequencer, create_ledger, open_ledger
+from consent_ledger.v1 import batch_pb2, consents_pb2, decisions_pb2
+from consent_ledger.v1 import events_pb2 as pb
+from consent_ledger.writing.decision import DecideWork
+from consent_ledger.writing.record import PreparedChange, RecordWork
+from consent_ledger.writing.release import ReleaseWork
+
+NOW = 1_767_225_600_000  # 1 January 2026
+SIGNER = Signer("ledger.example/log", bytes(range(32)))
+GATEWAY, PSEUDONYMS, LEDGER, VIEWER = (f"0000009900000000000{n}" for n in range(1, 5))
+SUPPLIER, OTHER_SUPPLIER, TAX_OFFICE = (f"0000009900000000001{n}" for n in range(1, 4))
+CITY, OTHER_CITY = (f"0000009900000000002{n}" for n in range(1, 3))
+ARREARS, INCOME = "vroegsignalering-energie", "regelingen-bij-inkomensdaling"
+ITEM = {ARREARS: "betalingsachterstand", INCOME: "inkomen_gedaald"}
+SUITE = "regie-ristretto255-sha512-mlkem768x25519/1"
+
+KINDS = {
+    GATEWAY: pb.PARTICIPANT_KIND_GATEWAY,
+    PSEUDONYMS: pb.PARTICIPANT_KIND_PSEUDONYMS,
+    LEDGER: pb.PARTICIPANT_KIND_LEDGER,
+    VIEWER: pb.PARTICIPANT_KIND_VIEWER,
+    SUPPLIER: pb.PARTICIPANT_KIND_ENERGY_SUPPLIER,
+    OTHER_SUPPLIER: pb.PARTICIPANT_KIND_ENERGY_SUPPLIER,
+    TAX_OFFICE: pb.PARTICIPANT_KIND_TAX_OFFICE,
+    CITY: pb.PARTICIPANT_KIND_MUNICIPALITY,
+    OTHER_CITY: pb.PARTICIPANT_KIND_MUNICIPALITY,
+}
+
+
+def key_id(oin: str, usage: str) -> bytes:
+    return sha256(b"key", oin.encode(), usage.encode())[:8]
+
+
+def public_key(oin: str, usage: str) -> bytes:
+    return sha256(b"public", oin.encode(), usage.encode())
+
+
+def first_events() -> list[pb.PublicEvent]:
+    events = [pb.PublicEvent(log_key_added=pb.LogKeyAdded(verifier_key=SIGNER.verifier.format()))]
+    for oin, kind in KINDS.items():
+        who = pb.ParticipantRegistered(oin=oin, kind=kind, name=f"Organisatie {oin[-2:]}", certificate=oin.encode())
+        events.append(pb.PublicEvent(participant_registered=who))
+        for usage, number in (("sign", pb.KEY_USAGE_SIGN_ED25519), ("hpke", pb.KEY_USAGE_HPKE_MLKEM768_X25519)):
+            key = pb.ParticipantKey(key_id=key_id(oin, usage), usage=number, public_key=public_key(oin, usage))
+            events.append(pb.PublicEvent(participant_key_added=pb.ParticipantKeyAdded(oin=oin, key=key)))
+    events += [pb.PublicEvent(purpose_published=pb.PurposePublished(purpose=p.to_proto())) for p in CATALOGUE]
+    return events
+
+
+class Time:
+    """A clock that moves when told."""
+
+    def __init__(self, now_ms: int = NOW) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def forward(self, *, days: float = 0, ms: int = 0) -> None:
+        self.now_ms += int(days * 86_400_000) + ms
+
+
+class Counter:
+    """Randomness that can be repeated."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, size: int) -> bytes:
+        self.count += 1
+        return sha256(b"rng", self.count.to_bytes(8, "big")).ljust(size, b"\x07")[:size]
+
+
+def subject(person: str, purpose: str = ARREARS) -> bytes:
+    """The stored index of somebody, as the fake crypto computes it."""
+    return sha256(b"subject", purpose.encode(), person.encode())
+
+
+def element(person: str) -> bytes:
+    """The row element of somebody (32 bytes)."""
+    return person.encode().ljust(32, b"\0")
+
+
+@dataclass
+class OpenedBatch:
+    positions: tuple[int, ...]
+    subjects: tuple[bytes, ...]
+    header_hash: bytes
+
+    def opening(self, position: int, /) -> bytes:
+        return opening(self.header_hash, position)
+
+
+def opening(hh: bytes, position: int) -> bytes:
+    return sha256(b"opening", hh, position.to_bytes(2, "big"))
+
+
+@dataclass
+class FakeCrypto:
+    """Transparent: a signature is a hash, a box is its info and content, an element is a name padded to 32 bytes."""
+
+    key_id: bytes = key_id(LEDGER, "hpke")
+    sealed_to: list[bytes] = field(default_factory=list)
+
+    def header_hash(self, header: bytes) -> bytes:
+        return header_hash(header)
+
+    def verify_sender(self, public: bytes, hh: bytes, sealed: bytes, root: bytes, signature: bytes) -> None:
+        self.verify(public, b"regie/s/l/v1", signature, hh, sha256(sealed), root)
+
+    def open_batch(self, purpose: str, epoch: int, hh: bytes, sealed: bytes, evaluated: bytes) -> OpenedBatch:
+        if not sealed.startswith(hh):
+            raise RegieError("SEALED_PART_INVALID", "does not open", field="sealed_ledger")
+        elements = [evaluated[at : at + 32] for at in range(0, len(evaluated), 32)]
+        positions = tuple(int.from_bytes(sealed[at : at + 2], "big") for at in range(32, len(sealed), 2))
+        return OpenedBatch(positions, tuple(self.subjects(purpose, epoch, elements)), hh)
+
+    def subjects(self, purpose: str, epoch: int, elements: Sequence[bytes]) -> list[bytes]:
+        if any(not item.strip(b"\0") for item in elements):
+            raise RegieError("ELEMENT_INVALID", "the identity", field="elements")
+        return [subject(item.rstrip(b"\0").decode(), purpose) for item in elements]
+
+    def seal_release(self, recipient_public: bytes, hh: bytes, nonce: bytes, content: bytes) -> bytes:
+        self.sealed_to.append(recipient_public)
+        return b"rel" + hh + nonce + content
+
+    def open_outcome(self, hh: bytes, sealed: bytes) -> bytes:
+        if not sealed.startswith(hh):
+            raise RegieError("SEALED_PART_INVALID", "does not open", field="sealed")
+        return sealed[32:]
+
+    def sign(self, label: bytes, *parts: bytes) -> bytes:
+        return sign(LEDGER, label, *parts)
+
+    def verify(self, public: bytes, label: bytes, signature: bytes, *parts: bytes) -> None:
+        if signature != sha256(public, label, *parts) * 2:
+            raise RegieError("SIGNATURE_INVALID", "wrong signature", field="signature")
+
+
+def sign(oin: str, label: bytes, *parts: bytes) -> bytes:
+    return sha256(public_key(oin, "sign"), label, *parts) * 2
+
+
+def header(
+    batch: int = 1,
+    *,
+    sender: str = SUPPLIER,
+    recipient: str = CITY,
+    purpose: str = ARREARS,
+    items: Sequence[str] | None = None,
+    now_ms: int = NOW,
+    hours: float = 72,
+    count: int = 1,
+    **changes: object,
+) -> batch_pb2.BatchHeader:
+    fields: dict[str, object] = {
+        "version": 1,
+        "suite": SUITE,
+        "batch_id": batch.to_bytes(16, "big"),
+        "sender": sender,
+        "recipient": recipient,
+        "ledger": LEDGER,
+        "gateway": GATEWAY,
+        "pseudonyms": PSEUDONYMS,
+        "viewer": VIEWER,
+        "sender_key_id": key_id(sender, "sign"),
+        "recipient_key_id": key_id(recipient, "hpke"),
+        "ledger_key_id": key_id(LEDGER, "hpke"),
+        "pseudonyms_key_id": key_id(PSEUDONYMS, "hpke"),
+        "viewer_key_id": key_id(VIEWER, "hpke"),
+        "purpose": purpose,
+        "purpose_version": 1,
+        "recipient_epoch": 1,
+        "ledger_epoch": 1,
+        "items": list(items or [ITEM.get(purpose, "betalingsachterstand")]),
+        "created_ms": now_ms,
+        "expires_ms": now_ms + int(hours * 3_600_000),
+        "basis": batch_pb2.BASIS_OBSERVED,
+        "count": count,
+    }
+    return batch_pb2.BatchHeader(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def decide_work(people: Sequence[str], head: batch_pb2.BatchHeader, *, request: bytes = b"") -> DecideWork:
+    """What the servicer gives the sequencer; positions are 0, 2, 4, ..."""
+    data = head.SerializeToString(deterministic=True)
+    hh = header_hash(data)
+    return DecideWork(
+        header=head,
+        header_bytes=data,
+        header_hash=hh,
+        request_hash=sha256(b"request", data, request),
+        root=sha256(b"root", hh),
+        positions=tuple(range(0, 2 * len(people), 2)),
+        subjects=tuple(subject(person, head.purpose) for person in people),
+        opening=lambda position: opening(hh, position),
+        sign=lambda message: sign(LEDGER, b"regie/s/decision/v1", sha256(message)),
+        trace_id=bytes(range(16)),
+        span_id=bytes(range(8)),
+    )
+
+
+def pull(hh: bytes, nonce: int = 1, *, now_ms: int = NOW, recipient: str = CITY) -> decisions_pb2.Pull:
+    return decisions_pb2.Pull(
+        header_hash=hh,
+        nonce=nonce.to_bytes(32, "big"),
+        time_ms=now_ms,
+        recipient=recipient,
+        recipient_key_id=key_id(recipient, "sign"),
+    )
+
+
+def release_work(wanted: decisions_pb2.Pull) -> ReleaseWork:
+    return ReleaseWork(
+        pull=wanted,
+        request_hash=sha256(wanted.SerializeToString(deterministic=True)),
+        seal=lambda content: b"rel" + wanted.header_hash + wanted.nonce + content,
+        sign=lambda message: sign(LEDGER, b"regie/s/release/v1", sha256(message)),
+    )
+
+
+def content_of(response: decisions_pb2.ReleaseResponse) -> decisions_pb2.ReleaseContent:
+    return decisions_pb2.ReleaseContent.FromString(response.sealed[3 + 64 :])
+
+
+def scope(sender: str = SUPPLIER, recipient: str = CITY, purpose: str = ARREARS) -> pb.Scope:
+    return pb.Scope(sender=sender, recipient=recipient, purpose=purpose)
+
+
+def change(number: int, person: str, created_ms: int, *, purpose: str = ARREARS, **what: object) -> consents_pb2.Change:
+    rows = [consents_pb2.Rows(purpose=purpose, elements=[element(person)])]
+    capture = pb.Capture(via=pb.CAPTURED_VIA_WEB, language="nl")
+    return consents_pb2.Change(
+        change_id=number.to_bytes(16, "big"),
+        rows=rows,
+        created_ms=created_ms,
+        capture=capture,
+        **what,  # type: ignore[arg-type]
+    )
+
+
+def grant(mode: int = pb.MODE_JA, where: pb.Scope | None = None, **fields: object) -> consents_pb2.Grant:
+    where = where or scope()
+    values: dict[str, object] = {"items": [ITEM[where.purpose]], "months": 12, "mode": mode, "scope": where} | fields
+    return consents_pb2.Grant(**values)  # type: ignore[arg-type]
+
+
+def record_work(*changes: consents_pb2.Change) -> RecordWork:
+    prepared = [
+        PreparedChange(
+            each, tuple(subject(e.rstrip(b"\0").decode(), r.purpose) for r in each.rows for e in r.elements)
+        )
+        for each in changes
+    ]
+    return RecordWork(prepared, b"h" * 32, lambda receipt: sign(LEDGER, b"regie/s/record/v1", sha256(receipt)))
+
+
+def results(response: consents_pb2.RecordResponse) -> list[consents_pb2.ChangeResult]:
+    return list(consents_pb2.RecordReceipt.FromString(response.receipt).results)
+
+
+def listed(response: decisions_pb2.DecideResponse) -> decisions_pb2.DecisionList:
+    return decisions_pb2.DecisionList.FromString(response.decision_list)
+
+
+class Ledger:
+    """An open ledger with a clock that is moved by hand, and short ways to ask it."""
+
+    def __init__(self, path: Path, clock: Time | None = None, limits: Limits | None = None) -> None:
+        self.path = path
+        self.clock = clock or Time()
+        if not path.exists():
+            create_ledger(path, SIGNER, first_events(), self.clock)
+        self.sequencer: Sequencer = open_ledger(path, SIGNER, self.clock, limits=limits)
+        self._changes = 0
+
+    def close(self) -> None:
+        self.sequencer.close()
+
+    def record(self, person: str, *, purpose: str = ARREARS, **what: object) -> consents_pb2.ChangeResult:
+        self._changes += 1
+        made = change(self._changes, person, self.clock() + self._changes, purpose=purpose, **what)
+        return results(self.sequencer.submit(record_work(made)).result(10))[0]
+
+    def decide(self, people: Sequence[str], batch: int = 1, **fields: object) -> tuple[bytes, decisions_pb2.DecisionList]:
+        head = header(batch, count=len(people), now_ms=self.clock(), **fields)  # type: ignore[arg-type]
+        work = decide_work(people, head)
+        return work.header_hash, listed(self.sequencer.submit(work).result(10))
+
+    def release(self, hh: bytes, nonce: int = 1) -> decisions_pb2.ReleaseContent:
+        wanted = pull(hh, nonce, now_ms=self.clock())
+        return content_of(self.sequencer.submit(release_work(wanted)).result(10))
+
+    def events(self) -> list[tuple[int, pb.Event, pb.PrivatePart]]:
+        """Every committed event with its private part, in log order."""
+        with self.sequencer.reader.snapshot() as snapshot:
+            rows = snapshot.payloads(range(snapshot.head().size))
+            found = [rows[index] for index in sorted(rows)]
+        return [(r.idx, pb.Event.FromString(r.event), pb.PrivatePart.FromString(r.private)) for r in found]
+
+    def reasons(self) -> list[str]:
+        """The reason of every decision, in log order."""
+        return [
+            pb.Reason.Name(private.reason).removeprefix("REASON_")
+            for _, event, private in self.events()
+            if event.WhichOneof("body") == "exchange_decided"
+        ]
+
+
+def participant(oin: str, kind: str, **fields: object) -> Participant:
+    return Participant(oin, kind, f"name of {oin}", False, b"", **fields)  # type: ignore[arg-type]
+
+
+Clock = Callable[[], int]
