@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from consent_ledger.clock import DAY_MS
 from consent_ledger.purpose import Purpose
@@ -33,8 +34,7 @@ class ExchangeRequest:
     recheck: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Why, by which events (log indices), and the date that the reason speaks of (ms; 0: it speaks of none)."""
 
     reason: int
@@ -110,7 +110,7 @@ def decide_for(terms: Terms, state: SubjectState | None, now_ms: int) -> Decisio
     """Judge one subject under the terms of its batch: the reasons from PAUSED on."""
     state = state or EMPTY
     if state.pause and state.paused(now_ms):
-        return Decision(pb.REASON_PAUSED, (state.pause.index,), state.pause.until_ms)
+        return Decision(pb.REASON_PAUSED, (state.pause.idx,), state.pause.until_ms)
     choice = state.choices.get(terms.party)
     if choice is None:
         return Decision(pb.REASON_NO_CONSENT)
@@ -133,8 +133,7 @@ def _judged_ms(request: ExchangeRequest, state: SubjectState, now_ms: int) -> in
     return next((e.decided_ms for e in state.exchanges if e.decided_index == request.recheck), now_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """One subject's choice for the parties of a request, at a time."""
 
     terms: Terms
@@ -162,14 +161,14 @@ def _refused(case: Case) -> Decision | None:
     """NEE; or the question was answered with no, or not at all in time (R3)."""
     choice, question = case.choice, case.choice.question
     if choice.mode == pb.MODE_NEE:
-        return Decision(pb.REASON_REFUSED, (choice.index,), choice.recorded_ms)
+        return Decision(pb.REASON_REFUSED, (choice.idx,), choice.recorded_ms)
     if choice.mode != pb.MODE_VRAAG_MIJ_EERST or question is None:
         return None
     if question.yes is False:
-        return Decision(pb.REASON_REFUSED, _indices(choice.index, question.answer_index), question.answered_ms)
+        return Decision(pb.REASON_REFUSED, _indices(choice.idx, question.answer_index), question.answered_ms)
     deadline = question.opened_ms + case.terms.purpose.ask_days * DAY_MS
     if question.yes is None and case.judged_ms > deadline:
-        return Decision(pb.REASON_REFUSED, (choice.index, question.index), deadline)
+        return Decision(pb.REASON_REFUSED, (choice.idx, question.idx), deadline)
     return None
 
 
@@ -177,42 +176,42 @@ def _withdrawn(case: Case) -> Decision | None:
     choice = case.choice
     if not choice.withdrawn_ms and choice.mode in _POSITIVE:
         return None
-    return Decision(pb.REASON_WITHDRAWN, _indices(choice.index, choice.withdrawn_index), choice.withdrawn_ms)
+    return Decision(pb.REASON_WITHDRAWN, _indices(choice.idx, choice.withdrawn_index), choice.withdrawn_ms)
 
 
 def _expired(case: Case) -> Decision | None:
     choice = case.choice
     if case.now_ms < choice.valid_until_ms:
         return None
-    return Decision(pb.REASON_EXPIRED, (choice.index,), choice.valid_until_ms)
+    return Decision(pb.REASON_EXPIRED, (choice.idx,), choice.valid_until_ms)
 
 
 def _not_yet_valid(case: Case) -> Decision | None:
     choice = case.choice
     if case.now_ms >= choice.valid_from_ms:
         return None
-    return Decision(pb.REASON_NOT_YET_VALID, (choice.index,), choice.valid_from_ms)
+    return Decision(pb.REASON_NOT_YET_VALID, (choice.idx,), choice.valid_from_ms)
 
 
 def _scope_exceeded(case: Case) -> Decision | None:
     """More than the purpose lists or the resident allows: nothing partial (R16)."""
     if case.terms.within_purpose and case.terms.items.issubset(case.choice.items):
         return None
-    return Decision(pb.REASON_SCOPE_EXCEEDED, (case.choice.index,), case.choice.recorded_ms)
+    return Decision(pb.REASON_SCOPE_EXCEEDED, (case.choice.idx,), case.choice.recorded_ms)
 
 
 def _below_threshold(case: Case) -> Decision | None:
     """A sender that states no severity cannot show that it reaches a threshold (R4)."""
     if case.terms.request.severity >= case.choice.threshold:
         return None
-    return Decision(pb.REASON_BELOW_THRESHOLD, (case.choice.index,), case.choice.recorded_ms)
+    return Decision(pb.REASON_BELOW_THRESHOLD, (case.choice.idx,), case.choice.recorded_ms)
 
 
 def _general_only(case: Case) -> Decision | None:
     contact = case.state.contact
     if contact is None or not contact.general_only:
         return None
-    return Decision(pb.REASON_GENERAL_ONLY, (case.choice.index, contact.index))
+    return Decision(pb.REASON_GENERAL_ONLY, (case.choice.idx, contact.idx))
 
 
 def _rate_cap(case: Case) -> Decision | None:
@@ -225,8 +224,8 @@ def _rate_cap(case: Case) -> Decision | None:
     counted = [e.decided_index for e in case.state.exchanges if _counts(e, case)]
     if len(counted) < min(caps):
         return None
-    by_wish = contact.index if contact and wished == min(caps) else None
-    return Decision(pb.REASON_RATE_CAP, _indices(case.choice.index, by_wish, *counted))
+    by_wish = contact.idx if contact and wished == min(caps) else None
+    return Decision(pb.REASON_RATE_CAP, _indices(case.choice.idx, by_wish, *counted))
 
 
 def _counts(exchange: Exchange, case: Case) -> bool:
@@ -242,10 +241,10 @@ def _self_first_window(case: Case) -> Decision | None:
     if window and case.usable(window.used_by):
         since = case.judged_ms - window.opened_ms
         if since <= days_ms:
-            return Decision(pb.REASON_SELF_FIRST_WINDOW, (choice.index, window.index), window.opened_ms + days_ms)
+            return Decision(pb.REASON_SELF_FIRST_WINDOW, (choice.idx, window.idx), window.opened_ms + days_ms)
         if since <= 2 * days_ms:
             return None
-    return Decision(pb.REASON_SELF_FIRST_WINDOW, (choice.index,), case.now_ms + days_ms)
+    return Decision(pb.REASON_SELF_FIRST_WINDOW, (choice.idx,), case.now_ms + days_ms)
 
 
 def _awaiting_resident(case: Case) -> Decision | None:
@@ -255,10 +254,10 @@ def _awaiting_resident(case: Case) -> Decision | None:
         return None
     days_ms = case.terms.purpose.ask_days * DAY_MS
     if question and question.yes is None:
-        return Decision(pb.REASON_AWAITING_RESIDENT, (choice.index, question.index), question.opened_ms + days_ms)
+        return Decision(pb.REASON_AWAITING_RESIDENT, (choice.idx, question.idx), question.opened_ms + days_ms)
     if question and case.usable(question.used_by) and case.judged_ms <= question.answered_ms + days_ms:
         return None
-    return Decision(pb.REASON_AWAITING_RESIDENT, (choice.index,), case.now_ms + days_ms)
+    return Decision(pb.REASON_AWAITING_RESIDENT, (choice.idx,), case.now_ms + days_ms)
 
 
 def _receiver_cannot_honour(case: Case) -> Decision | None:
@@ -267,7 +266,7 @@ def _receiver_cannot_honour(case: Case) -> Decision | None:
     accepted = contact.usable() if contact else frozenset({pb.CHANNEL_BRIEF})
     if accepted & offered if offered else accepted:
         return None
-    return Decision(pb.REASON_RECEIVER_CANNOT_HONOUR, _indices(case.choice.index, contact.index if contact else None))
+    return Decision(pb.REASON_RECEIVER_CANNOT_HONOUR, _indices(case.choice.idx, contact.idx if contact else None))
 
 
 RULES: tuple[Rule, ...] = (
@@ -290,8 +289,8 @@ RULES: tuple[Rule, ...] = (
 def _allowed(case: Case) -> Decision:
     choice, contact = case.choice, case.state.contact
     answer = choice.question.answer_index if choice.question else None
-    window = choice.window.index if choice.window else None
-    indices = _indices(choice.index, answer, window, contact.index if contact else None)
+    window = choice.window.idx if choice.window else None
+    indices = _indices(choice.idx, answer, window, contact.idx if contact else None)
     return Decision(pb.REASON_ALLOWED, indices, choice.recorded_ms)
 
 

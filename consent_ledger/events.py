@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -27,8 +27,7 @@ class EventError(ValueError):
     """Bytes that are no event, or do not open their commitment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """One committed event: what goes into the log (``entry``) and what opens it."""
 
     entry: bytes

@@ -10,6 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from consent_ledger.clock import Clock
+from consent_ledger.errors import RegieError
 from consent_ledger.events import EventError, Rng, parse_leaf
 from consent_ledger.log.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from consent_ledger.log.errors import VerificationError
@@ -53,7 +54,7 @@ def load(store: LedgerStore, signer: Signer, known_note: str | None = None) -> L
             raise unavailable(f"the hashes of the log give another root than the head of size {head.size}")
         if known_note:
             _check_contains(store, open_checkpoint(known_note, [signer.verifier]), head)
-        registry = Registry.fold(_public_events(store))
+        registry = _registry(store)
     except (VerificationError, EventError) as error:
         raise unavailable(f"the ledger at {store.path} does not verify: {error}") from error
     finally:
@@ -70,8 +71,12 @@ def _check_contains(store: LedgerStore, known: Checkpoint, head: HeadRow) -> Non
         raise unavailable(f"this log is not the one that signed the known checkpoint of size {known.size}")
 
 
-def _public_events(store: LedgerStore) -> list[tuple[int, pb.PublicEvent]]:
-    return [(index, parse_leaf(entry).public) for index, entry in store.public_entries()]
+def _registry(store: LedgerStore) -> Registry:
+    events = [(index, parse_leaf(entry).public) for index, entry in store.public_entries()]
+    try:
+        return Registry.fold(events)
+    except RegieError as error:
+        raise EventError(error.message) from None
 
 
 def seal_group(group: Group, frontier: Frontier, signer: Signer) -> HeadRow:

@@ -1,4 +1,7 @@
-"""Bytes of a subject's state: positional JSON, because a batch reads and writes a thousand of them."""
+"""Bytes of a subject's state: its tuples as JSON arrays, because a batch reads and writes a thousand of them.
+
+A field added to state.py goes last in its tuple, with a default; any other change is a new format.
+"""
 
 from __future__ import annotations
 
@@ -8,91 +11,45 @@ from typing import Any
 from consent_ledger.state import EMPTY, Choice, Contact, Exchange, Pause, Question, SubjectState, Window
 
 _FORMAT = 1
+_DECODER = json.JSONDecoder()
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 def encode(state: SubjectState) -> bytes:
     """Return the bytes stored in ``subject.state``; empty for a subject about whom nothing was chosen or permitted."""
     if state == EMPTY:
         return b""
-    pause, contact = state.pause, state.contact
-    parts = [
-        _FORMAT,
-        state.written_ms,
-        [[*party, *_choice_row(choice)] for party, choice in state.choices.items()],
-        pause and [pause.index, pause.since_ms, pause.until_ms],
-        contact and _contact_row(contact),
-        [[e.decided_index, e.decided_ms, e.released_ms] for e in state.exchanges],
-    ]
-    return json.dumps(parts, separators=(",", ":")).encode()
+    choices = [(*party, choice) for party, choice in state.choices.items()]
+    return _ENCODER.encode((_FORMAT, *state._replace(choices=choices))).encode()  # type: ignore[arg-type]
 
 
 def decode(data: bytes) -> SubjectState:
     """Read stored bytes; raises ValueError on another format (then the projection must be rebuilt from the log)."""
     if not data:
         return EMPTY
-    version, written_ms, choices, pause, contact, exchanges = json.loads(data)
+    version, written_ms, choices, pause, contact, exchanges = _DECODER.decode(data.decode())
     if version != _FORMAT:
         raise ValueError(f"expected subject state of format {_FORMAT}, got {version}")
     return SubjectState(
         written_ms,
-        {(row[0], row[1]): _choice(row[2:]) for row in choices},
-        Pause(*pause) if pause else None,
+        {(sender, recipient): _choice(row) for sender, recipient, row in choices},
+        Pause._make(pause) if pause else None,
         _contact(contact) if contact else None,
-        tuple([Exchange(*row) for row in exchanges]),
+        tuple([Exchange._make(row) for row in exchanges]),
     )
 
 
-def _choice_row(choice: Choice) -> list[Any]:
-    question, window = choice.question, choice.window
-    return [
-        choice.mode,
-        choice.index,
-        choice.recorded_ms,
-        choice.purpose_version,
-        choice.items,
-        choice.threshold,
-        choice.valid_from_ms,
-        choice.valid_until_ms,
-        choice.withdrawn_ms,
-        choice.withdrawn_index,
-        question and _question_row(question),
-        window and [window.index, window.opened_ms, window.used_by],
-    ]
-
-
 def _choice(row: list[Any]) -> Choice:
+    """Read the fields of Choice in their order; ``items`` is the fifth, ``question`` and ``window`` are the last."""
     row[4] = tuple(row[4])
     if row[10]:
-        row[10] = Question(*row[10])
+        row[10] = Question._make(row[10])
     if row[11]:
-        row[11] = Window(*row[11])
-    return Choice(*row)
-
-
-def _question_row(question: Question) -> list[Any]:
-    return [
-        question.index,
-        question.opened_ms,
-        question.yes,
-        question.answered_ms,
-        question.answer_index,
-        question.used_by,
-    ]
-
-
-def _contact_row(contact: Contact) -> list[Any]:
-    return [
-        contact.index,
-        contact.channels,
-        contact.never,
-        contact.language,
-        contact.same_person,
-        contact.general_only,
-        contact.most_per_30_days,
-        contact.form_of_address,
-    ]
+        row[11] = Window._make(row[11])
+    return Choice._make(row)
 
 
 def _contact(row: list[Any]) -> Contact:
+    """Read the fields of Contact in their order; ``channels`` and ``never`` are the second and third."""
     row[1], row[2] = tuple(row[1]), tuple(row[2])
-    return Contact(*row)
+    return Contact._make(row)

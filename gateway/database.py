@@ -51,6 +51,7 @@ class Database:
         self._thread.submit(self._open).result()
 
     def _open(self) -> None:
+        self._path.touch(mode=0o600)  # before SQLite: its other files take over this one's mode
         self._engine = create_engine(
             f"sqlite:///{self._path}", module=sqlite, poolclass=StaticPool, connect_args={"check_same_thread": False}
         )
@@ -62,7 +63,6 @@ class Database:
                 raise DatabaseError(f"{self._path.name} has schema {found}, this program knows {SCHEMA}")
             self._tables[0].metadata.create_all(connection, tables=self._tables)
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-        self._path.chmod(0o600)
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction; when this returns, what it wrote is on the disk."""

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from consent_ledger.errors import RegieError
+from consent_ledger.log.note import Signer
+from consent_ledger.registry import check_separation
+from consent_ledger.sequencer import Sequencer, open_ledger
 from consent_ledger.service.consent import ConsentService
 from consent_ledger.service.decision import DecisionService
 from consent_ledger.service.log import LogService
-
-from consent_ledger.log.note import Signer
-from consent_ledger.registry import check_separation
-from consent_ledger.sequencer import open_ledger
 from consent_ledger.v1 import consents_pb2_grpc, decisions_pb2_grpc, log_pb2_grpc
 from gateway.crypto import hpke, signatures
 from gateway.crypto.ledger_side import LedgerSide
@@ -31,13 +31,29 @@ from gateway.exchange.service import ExchangeService
 from gateway.exchange.submit import Submitter
 from gateway.interceptors import incident
 from gateway.rpc import RoleServer
-from gateway.server import Parts
+from gateway.server import Parts, Watch
 from gateway.v1 import directory_pb2_grpc, evaluator_pb2_grpc, exchange_pb2_grpc
 
-Build = Callable[[Parts, RoleServer], Awaitable[DirectoryKeeper | None]]
+WATCH_SECONDS = 0.5
+Build = Callable[[Parts, RoleServer], Awaitable[Watch]]
 
 
-async def build_ledger(parts: Parts, shell: RoleServer) -> None:
+class LedgerWatch:
+    """Watches the ledger's writer: after a fatal failure the process stops, and only a new start goes on."""
+
+    def __init__(self, sequencer: Sequencer) -> None:
+        self._sequencer = sequencer
+        self.ready, self.failed = asyncio.Event(), asyncio.Event()
+        self.fatal: RegieError | None = None
+
+    async def look(self) -> None:
+        """Look once."""
+        if self._sequencer.failure is not None and self.fatal is None:
+            self.fatal = RegieError("LEDGER_UNAVAILABLE", "the ledger stopped after a failure: start it again")
+            self.failed.set()
+
+
+async def build_ledger(parts: Parts, shell: RoleServer) -> Watch:
     """Open the ledger, which must exist, and serve it. It is its own directory."""
     ours = shell.organisation
     sequencer = open_ledger(ours.data / "ledger.db", Signer.parse(ours.text_key("log")), parts.means.clock)
@@ -61,9 +77,13 @@ async def build_ledger(parts: Parts, shell: RoleServer) -> None:
     await shell.start(identity, names)
     parts.stack.push_async_callback(shell.stop)
     await shell.set_serving(True)
+    watch = LedgerWatch(sequencer)
+    watch.ready.set()
+    _in_background(parts, _every(WATCH_SECONDS, watch.look), _withdraw_when_failed(watch, shell))
+    return watch
 
 
-async def build_pseudonyms(parts: Parts, shell: RoleServer) -> DirectoryKeeper:
+async def build_pseudonyms(parts: Parts, shell: RoleServer) -> Watch:
     """Serve the second evaluator to the gateway."""
     ours = shell.organisation
     database = Database(ours.data / "pseudonyms.db", stores.TABLES)
@@ -89,7 +109,7 @@ async def build_pseudonyms(parts: Parts, shell: RoleServer) -> DirectoryKeeper:
     return keeper
 
 
-async def build_gateway(parts: Parts, shell: RoleServer) -> DirectoryKeeper:
+async def build_gateway(parts: Parts, shell: RoleServer) -> Watch:
     """Serve agencies: exchange, first evaluator, directory."""
     ours, means = shell.organisation, parts.means
     database = Database(ours.data / "gateway.db", tables.TABLES)
@@ -143,6 +163,11 @@ async def _serve_when_ready(keeper: DirectoryKeeper, shell: RoleServer) -> None:
     await keeper.ready.wait()
     if keeper.fatal is None:
         await shell.set_serving(True)
+
+
+async def _withdraw_when_failed(watch: Watch, shell: RoleServer) -> None:
+    await watch.failed.wait()
+    await shell.set_serving(False)
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

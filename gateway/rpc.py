@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -27,7 +28,7 @@ OPTIONS = (
 
 
 class RoleServer:
-    """The server of a role, bound to its address; it serves nobody until ``start``.
+    """The server of a role; it listens from ``start`` on.
 
     Raises HomeError when the home lacks the role's address or keys, or the address is in use.
     """
@@ -42,22 +43,24 @@ class RoleServer:
         self._names: tuple[str, ...] = ("",)
         self.health = health.aio.HealthServicer()
         self.server = grpc.aio.server(interceptors=[Edge(self._admit, tracing, role, self._renew)], options=OPTIONS)
-        self._bind(home)
-
-    def _bind(self, home: Home) -> None:
-        credentials = grpc.ssl_server_credentials(
+        self._credentials = grpc.ssl_server_credentials(
             [(self.organisation.tls_key, self.organisation.certificate)],
             root_certificates=home.authority,
             require_client_auth=True,
         )
+        if not _free(self.address):
+            raise self._taken()
+
+    def _taken(self) -> HomeError:
+        return HomeError(
+            f"the {self.role} cannot listen at {self.address}: the address is in use or not of this machine"
+        )
+
+    def _bind(self) -> None:
         try:
-            bound = self.server.add_secure_port(self.address, credentials)
-        except RuntimeError:
-            bound = 0
-        if not bound:
-            raise HomeError(
-                f"the {self.role} cannot listen at {self.address}: the address is in use or not of this machine"
-            )
+            self.server.add_secure_port(self.address, self._credentials)
+        except RuntimeError:  # somebody was faster
+            raise self._taken() from None
 
     def _admit(self, method: str, context: Context) -> None:
         if self._identity is None:
@@ -81,6 +84,7 @@ class RoleServer:
         names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.server)
         await self.set_serving(False)
+        self._bind()  # not earlier: a server that is bound and never started does not give its port back
         await self.server.start()
         get_logger().info("listening", role=self.role, address=self.address)
 
@@ -95,3 +99,16 @@ class RoleServer:
         with suppress(Exception):  # a server that never started has no health to withdraw
             await self.health.enter_graceful_shutdown()
         await self.server.stop(self._grace)
+
+
+def _free(address: str) -> bool:
+    """Try the address: gRPC would write its own lines about a failure to standard error."""
+    host, _, port = address.rpartition(":")
+    try:
+        family = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host.strip("[]"), int(port)))
+    except (OSError, ValueError):
+        return False
+    return True

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from opentelemetry.sdk.trace import TracerProvider
 
 from consent_ledger.clock import Clock, system_clock
 from consent_ledger.errors import RegieError
-from gateway.directory.service import DirectoryKeeper
 from gateway.home import Home, HomeError, Role
 from gateway.rpc import RoleServer
-from gateway.settings import Means, Settings
+from gateway.settings import Means, Settings, load_settings
 from gateway.telemetry import traces
 
 STARTED_BEFORE: tuple[Role, ...] = ("ledger", "pseudonyms", "gateway")
@@ -34,32 +34,49 @@ class Parts:
     stack: AsyncExitStack
 
 
+class Watch(Protocol):
+    """Tells when a role can serve, and when it never can again: ``fatal`` says why once ``failed`` is set."""
+
+    @property
+    def ready(self) -> asyncio.Event:
+        """Set when the role serves, or failed."""
+        ...
+
+    @property
+    def failed(self) -> asyncio.Event:
+        """Set when the role has to stop."""
+        ...
+
+    @property
+    def fatal(self) -> RegieError | None:
+        """Why it has to."""
+        ...
+
+
 @dataclass(slots=True)
 class Serving:
     """The running roles."""
 
     roles: tuple[Role, ...]
     addresses: dict[Role, str]
-    keepers: list[DirectoryKeeper] = field(default_factory=list)
+    watches: list[Watch] = field(default_factory=list)
 
     async def ready(self) -> None:
-        """Return when every role has its directory; raises RegieError when one must not serve."""
-        for keeper in self.keepers:
-            await keeper.ready.wait()
-            if keeper.fatal is not None:
-                raise keeper.fatal
+        """Return when every role serves; raises RegieError when one must not."""
+        for watch in self.watches:
+            await watch.ready.wait()
+            if watch.fatal is not None:
+                raise watch.fatal
 
     async def failed(self) -> RegieError:
         """Return, possibly never, the reason why a running role has to stop."""
-        if not self.keepers:
-            await asyncio.Event().wait()
-        waits = [asyncio.create_task(keeper.failed.wait()) for keeper in self.keepers]
+        waits = [asyncio.create_task(watch.failed.wait()) for watch in self.watches]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        return next(keeper.fatal for keeper in self.keepers if keeper.fatal is not None)
+        return next(watch.fatal for watch in self.watches if watch.fatal is not None)
 
 
 @asynccontextmanager
@@ -83,19 +100,17 @@ async def serving(
     unknown = sorted(set(roles) - set(chosen))
     if unknown or not chosen:
         raise HomeError(f"expected roles of {', '.join(STARTED_BEFORE)}, got {', '.join(unknown) or 'none'}")
-    tuned, tracing = settings or Settings(), traces.Tracing(provider or traces.make_provider())
+    tuned, tracing = settings or load_settings(), traces.Tracing(provider or traces.make_provider())
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="regie-group") as pool:
         async with AsyncExitStack() as stack:
-            # All ports first: an address in use is found before any database is opened.
+            # An address in use is found before any database is opened.
             shells = {role: RoleServer(home, role, tracing, tuned.grace_seconds) for role in chosen}
             for shell in shells.values():
                 stack.push_async_callback(shell.stop)
             served = Serving(chosen, {role: shell.address for role, shell in shells.items()})
             parts = Parts(home, Means(tuned, clock, pool, os.urandom), stack)
             for role, shell in shells.items():
-                keeper = await building.BUILD[role](parts, shell)
-                if keeper is not None:
-                    served.keepers.append(keeper)
+                served.watches.append(await building.BUILD[role](parts, shell))
             if "ledger" in chosen:
                 await _ready_in_time(served)
             yield served

@@ -7,10 +7,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from consent_ledger.clock import Clock
+from gateway.home import HomeError
 
 LONGEST_LIFE_MS = 72 * 3_600_000
 """A batch lives at most 72 hours (pseudonyms.md, header)."""
@@ -49,6 +50,16 @@ class Settings(BaseSettings):
         if self.lease_seconds * 1000 > LONGEST_LIFE_MS:
             raise ValueError("REGIE_LEASE_SECONDS is longer than a batch lives")
         return self
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment; raises HomeError in one line when they cannot be."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "_".join(("REGIE", *map(str, first["loc"]))).upper()
+        raise HomeError(f"the setting {name} cannot be used: {first['msg']}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import protovalidate
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from consent_ledger.errors import RegieError
+from consent_ledger.service.validation import parse
 
-M = TypeVar("M", bound=Message)
+__all__ = ["parse", "validate"]
 
 
-def validate(message: Message, within: str = "") -> None:
+def validate(message: Message) -> None:
     """Check a message against its rules; raises RegieError FIELD_INVALID naming the first field at fault.
 
-    The text names the rule, never the value. ``within`` is the field that held the message as bytes.
+    The text names the rule, never the value. Messages inside bytes fields are for consent_ledger.service.validation.
     """
     try:
         protovalidate.validate(message, fail_fast=True)
     except protovalidate.ValidationError as error:
         violation = error.violations[0].proto
-        path = ".".join(part for part in (within, _path(violation.field)) if part)
+        path = _path(violation.field)
         raise RegieError("FIELD_INVALID", f"{path or 'the message'}: {violation.message}", path) from None
-
-
-def parse(kind: type[M], data: bytes, field: str) -> M:
-    """Return the message that a bytes field holds, checked; raises RegieError FIELD_INVALID naming the field."""
-    message = kind()
-    try:
-        message.ParseFromString(data)
-    except DecodeError:
-        raise RegieError("FIELD_INVALID", f"{field}: expected {kind.DESCRIPTOR.name} bytes", field) from None
-    validate(message, field)
-    return message
 
 
 def _path(path: object) -> str:

@@ -57,7 +57,7 @@ def record_of(
     _add_pause(response, (state for _, state in states), now_ms)
     contacts = [state.contact for _, state in states if state.contact]
     if contacts:
-        response.preferences.CopyFrom(max(contacts, key=lambda contact: contact.index).to_proto())
+        response.preferences.CopyFrom(max(contacts, key=lambda contact: contact.idx).to_proto())
     wanted = limit or _DEFAULT_LIMIT
     teller = _Teller(snapshot, registry)
     found = [teller.exchanges(row.subject, before_index, wanted) for row in rows]
@@ -76,7 +76,7 @@ def _choices(states: Iterable[tuple[Row, SubjectState]]) -> list[out.ChoiceRecor
     found: dict[tuple[int, str, str, str], out.ChoiceRecord] = {}
     for row, state in states:
         for (sender, recipient), choice in state.choices.items():
-            found[choice.index, row.purpose, sender, recipient] = out.ChoiceRecord(
+            found[choice.idx, row.purpose, sender, recipient] = out.ChoiceRecord(
                 scope=pb.Scope(
                     sender=sender, recipient=recipient, purpose=row.purpose, purpose_version=choice.purpose_version
                 ),
@@ -86,7 +86,7 @@ def _choices(states: Iterable[tuple[Row, SubjectState]]) -> list[out.ChoiceRecor
                 valid_until_ms=choice.valid_until_ms,
                 withdrawn_ms=choice.withdrawn_ms,
                 recorded_ms=choice.recorded_ms,
-                log_index=choice.index,
+                log_index=choice.idx,
             )
     return [found[key] for key in sorted(found, reverse=True)]
 
@@ -94,7 +94,7 @@ def _choices(states: Iterable[tuple[Row, SubjectState]]) -> list[out.ChoiceRecor
 def _add_pause(response: out.GetRecordResponse, states: Iterable[SubjectState], now_ms: int) -> None:
     pauses = [state.pause for state in states if state.pause and state.paused(now_ms)]
     if pauses:
-        newest = max(pauses, key=lambda pause: pause.index)
+        newest = max(pauses, key=lambda pause: pause.idx)
         response.paused_since_ms, response.paused_until_ms = newest.since_ms, newest.until_ms
 
 

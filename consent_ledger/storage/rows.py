@@ -70,6 +70,11 @@ class PermitRow(NamedTuple):
     withheld_idx: int | None = None
     acknowledged_idx: int | None = None
 
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing became of it since it was decided, so that it is not stored yet."""
+        return self.opening is not None and self[5:] == (None, None, None)
+
 
 class PullRow(NamedTuple):
     """The answer to one pull."""

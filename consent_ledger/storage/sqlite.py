@@ -28,6 +28,8 @@ _WRITER_PRAGMAS = (
     "trusted_schema=OFF",
     "secure_delete=ON",  # erased payloads are overwritten, not only unlinked
     "busy_timeout=5000",  # readers' checkpoints aside, nobody else writes
+    "wal_autocheckpoint=8192",  # pages: a page that a few groups change is copied into the file once
+    "cache_size=-65536",  # KiB; subjects are found at random places
 )
 _READER_PRAGMAS = ("query_only=ON", "trusted_schema=OFF", "busy_timeout=5000")
 

@@ -21,10 +21,10 @@ _VARIABLES = 30_000  # SQLite binds at most 32,766 values in one statement
 _TABLES = tables.LedgerTable.metadata.tables
 
 
-def _statement(name: str, *replaced: str) -> sa.Insert:
-    """Insert whole rows; on the same key, replace the named columns."""
+def _statement(name: str, *replaced: str, columns: Sequence[str] = ()) -> sa.Insert:
+    """Insert rows of these columns (none named: all); on the same key, replace the columns in ``replaced``."""
     table = _TABLES[name]
-    statement = insert(table)
+    statement = insert(table).values({column: sa.bindparam(column) for column in columns or table.columns.keys()})
     if not replaced:
         return statement
     changes = {column: statement.excluded[column] for column in replaced}
@@ -39,6 +39,7 @@ _INSERTS = {
     "subject": _statement("subject", "seq", "last", "state"),
     "subject_entry": _statement("subject_entry"),
     "batch": _statement("batch"),
+    "new_permit": _statement("permit", columns=("header_hash", "position", "decided_idx", "opening", "subject")),
     "permit": _statement("permit", "opening", "released_idx", "withheld_idx", "acknowledged_idx"),
     "pull_nonce": _statement("pull_nonce"),
     "change": _statement("change"),
@@ -101,7 +102,7 @@ class LedgerStore:
 
     def subjects(self, ids: Collection[bytes]) -> dict[bytes, SubjectRow]:
         """Return the subjects that are there, with their state decoded."""
-        found = self._among("SELECT id, seq, last, state FROM subject WHERE id IN", ids)
+        found = self._among("SELECT id, seq, last, state FROM subject WHERE id IN", [bytearray(key) for key in ids])
         return {row[0]: SubjectRow(row[1], row[2], decode(row[3])) for row in found}
 
     def changes(self, ids: Collection[bytes]) -> dict[bytes, ChangeRow]:
@@ -136,20 +137,31 @@ class LedgerStore:
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
+    # Rows carry bytearrays: for bytes and None the driver looks for an adapter at each value, which costs ten times the
+    # insert itself.
+
     def append(self, writes: Writes, completed: Sequence[tuple[int, int, bytes]]) -> None:
         """Add leaves, what opens them, and the tile hashes they completed."""
-        self._insert("leaf", writes.leaves)
-        self._insert("payload", writes.payloads)
+        self._insert("leaf", [(row.idx, bytearray(row.entry), bytearray(row.hash)) for row in writes.leaves])
+        payloads = [
+            (idx, bytearray(salt), bytearray(event), bytearray(private))
+            for idx, salt, event, private in writes.payloads
+        ]
+        self._insert("payload", payloads)
         self._insert("public_event", [(index,) for index in writes.public])
         self._insert("tile", completed)
 
     def project(self, writes: Writes) -> None:
         """Store everything beside the log: chains, states, batches, permits, and answers given."""
         subjects = sorted(writes.subjects.items())  # neighbours in the tree are written together
-        self._insert("subject", [(key, row.seq, row.last, encode(row.state)) for key, row in subjects])
-        self._insert("subject_entry", sorted(writes.entries))
+        rows = [(bytearray(key), row.seq, bytearray(row.last), bytearray(encode(row.state))) for key, row in subjects]
+        self._insert("subject", rows)
+        self._insert("subject_entry", [(bytearray(key), index) for key, index in sorted(writes.entries)])
         self._insert("batch", list(writes.batches.values()))
-        self._insert("permit", [permit for permits in writes.permits.values() for permit in permits.values()])
+        permits = [permit for permits in writes.permits.values() for permit in permits.values()]
+        fresh = [permit for permit in permits if permit.fresh]
+        self._insert("new_permit", [_new_permit(permit) for permit in fresh])
+        self._insert("permit", [permit for permit in permits if not permit.fresh])
         self._insert("pull_nonce", list(writes.pulls.values()))
         self._insert("change", list(writes.changes.values()))
 
@@ -198,6 +210,17 @@ class LedgerStore:
         for start in range(0, len(wanted), _VARIABLES):
             part = tuple(wanted[start : start + _VARIABLES])
             yield from self._all(f"{sql} ({','.join('?' * len(part))})", *part)
+
+
+def _new_permit(permit: PermitRow) -> tuple[bytearray, int, int, bytearray, bytearray]:
+    assert permit.opening is not None, "a permit begins with its opening"
+    return (
+        bytearray(permit.header_hash),
+        permit.position,
+        permit.decided_idx,
+        bytearray(permit.opening),
+        bytearray(permit.subject),
+    )
 
 
 def read_tile(connection: sa.Connection, level: int, index: int, width: int) -> bytes:

@@ -36,7 +36,7 @@ class Payload(LedgerTable, table=True):
 
     __tablename__: ClassVar[Any] = "payload"
     __table_args__: ClassVar[Any] = _STRICT
-    idx: int = Field(primary_key=True, sa_column_args=[ForeignKey("leaf.idx")])
+    idx: int = Field(primary_key=True)
     salt: bytes
     event: bytes
     private: bytes  # PrivatePart bytes
@@ -70,7 +70,7 @@ class PublicIndex(LedgerTable, table=True):
 
     __tablename__: ClassVar[Any] = "public_event"
     __table_args__: ClassVar[Any] = _STRICT
-    idx: int = Field(primary_key=True, sa_column_args=[ForeignKey("leaf.idx")])
+    idx: int = Field(primary_key=True)
 
 
 class Subject(LedgerTable, table=True):
@@ -115,7 +115,7 @@ class Permit(LedgerTable, table=True):
 
     __tablename__: ClassVar[Any] = "permit"
     __table_args__: ClassVar[Any] = _KEYED
-    header_hash: bytes = Field(primary_key=True, sa_type=LargeBinary, sa_column_args=[ForeignKey("batch.header_hash")])
+    header_hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
     position: int = Field(primary_key=True)
     decided_idx: int
     opening: bytes | None = None

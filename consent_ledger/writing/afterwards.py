@@ -94,4 +94,4 @@ def _wished(tx: Transaction, permit: PermitRow) -> Contact:
         event = pb.Event.FromString(row.event)
         if event.WhichOneof("body") == "preferences_set":
             return contact(event.preferences_set.preferences, row.idx)
-    return Contact(index=-1)  # none were set: letter only
+    return Contact(-1)  # none were set: letter only

@@ -19,6 +19,8 @@ _DECIDED = b"\xa2\x01"  # Event.exchange_decided
 _POSITION = b"\x10"
 _PERMITTED = b"\x50\x01"
 _OUTCOME = b"\x58"
+_RANDOM = 32 + SALT_SIZE
+_POOL = 256
 
 
 def varint(value: int) -> bytes:
@@ -65,6 +67,7 @@ class DecidedLeaves:
         self._tx = tx
         self._purpose = purpose
         self._outcomes: dict[int, pb.Outcome.ValueType] = {}
+        self._pool, self._used = b"", 0
         self.outcomes: list[pb.Outcome.ValueType] = []
         self.indices: list[int] = []
 
@@ -72,7 +75,7 @@ class DecidedLeaves:
         """Append one decision about a subject, in its chain and state; return its log index."""
         tx = self._tx
         outcome = self._outcome(decision.reason)
-        random = tx.rng(32 + SALT_SIZE)
+        random = self._random()
         link = pb.SubjectLink(subject=subject, subject_seq=row.seq + 1, previous=row.last)
         private = pb.PrivatePart(
             nonce=random[:32],
@@ -89,6 +92,13 @@ class DecidedLeaves:
         self.outcomes.append(outcome)
         self.indices.append(index)
         return index
+
+    def _random(self) -> bytes:
+        """Return a nonce and a salt; the source is asked for many at a time."""
+        if self._used == len(self._pool):
+            self._pool, self._used = self._tx.rng(_RANDOM * _POOL), 0
+        self._used += _RANDOM
+        return self._pool[self._used - _RANDOM : self._used]
 
     def _outcome(self, reason: int) -> pb.Outcome.ValueType:
         if reason not in self._outcomes:

@@ -20,9 +20,12 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        print(f"regie {version('regie')}")
+        try:
+            print(f"regie {version('regie')}")
+        except PackageNotFoundError:
+            print("regie (not installed: run from its source)")
         raise typer.Exit
 
 

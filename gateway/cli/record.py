@@ -17,31 +17,23 @@ def show(output: Output, record: consents_pb2.GetRecordResponse, registry: Regis
     exchanges = [_exchange(exchange) for exchange in record.exchanges]
     output.table(
         "Keuzes",
-        ("van", "naar", "doel", "antwoord", "gegevens", "tot", "gestopt"),
+        ("doel", "van -> naar", "antwoord", "tot", "gestopt"),
         [
             (
-                _name(registry, c["sender"]),
-                _name(registry, c["recipient"]),
-                c["purpose"],
-                c["answer"],
-                ", ".join(c["items"]),
-                c["valid_until"][:10],
-                c["withdrawn"][:10],
+                choice.scope.purpose,
+                _between(registry, choice.scope.sender, choice.scope.recipient),
+                events_pb2.Mode.Name(choice.mode).removeprefix("MODE_"),
+                day(choice.valid_until_ms),
+                day(choice.withdrawn_ms),
             )
-            for c in choices
+            for choice in record.choices
         ],
     )
     output.table(
         "Uitwisselingen",
-        ("dag", "van", "naar", "doel", "wat er gebeurde"),
+        ("dag", "van -> naar", "wat er gebeurde"),
         [
-            (
-                day(e.time_ms),
-                _name(registry, e.sender),
-                _name(registry, e.recipient),
-                e.purpose,
-                _text(e, registry, "nl"),
-            )
+            (day(e.time_ms), _between(registry, e.sender, e.recipient), _text(e, registry, "nl"))
             for e in record.exchanges
         ],
     )
@@ -94,6 +86,10 @@ def _exchange(exchange: consents_pb2.ExchangeRecord) -> dict[str, Any]:
 
 def _reason(reason: events_pb2.Reason.ValueType) -> str:
     return events_pb2.Reason.Name(reason).removeprefix("REASON_")
+
+
+def _between(registry: Registry, sender: str, recipient: str) -> str:
+    return f"{_name(registry, sender)} -> {_name(registry, recipient)}"
 
 
 def _name(registry: Registry, oin: str) -> str:

@@ -6,6 +6,7 @@ standard library, which knows why.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ from consent_ledger.errors import RegieError
 from gateway.directory.authority import internal_name
 from gateway.directory.identity import oin_of
 from gateway.home import Home, Organisation, Role
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+"""gRPC's core writes lines of its own about every failed handshake; people get one sentence, see ``explain``."""
 
 MAX_MESSAGE = 16 * 1024 * 1024
 """Bytes of one message, both ways: 16 offers of the largest batch would be more, so Pull delivers what fits."""

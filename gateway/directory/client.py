@@ -75,6 +75,8 @@ class Directory:
 
     def accept(self, response: log_pb2.GetPublicEventsResponse, consistency: Sequence[bytes] | None = None) -> Registry:
         """Verify everything and make it the directory; ``consistency`` is a path from the checkpoint known before."""
+        if self._registry is not None and response == self.response:
+            return self._registry
         fresh = self.open(response)
         try:
             if consistency is not None and self.checkpoint:

@@ -99,33 +99,40 @@ class Deliverer:
 
         Raises RegieError when none can be delivered: the first refusal. Of several, those refused are left out.
         """
-        batches = [await self._find(caller, signed) for signed in pulls]
+        found = [await self._find(caller, signed) for signed in pulls]
+        refusals = [kept for kept in found if isinstance(kept, RegieError)]
         room = LARGEST_ANSWER
         chosen: list[tuple[Kept, decisions_pb2.SignedPull]] = []
-        for kept, signed in zip(batches, pulls, strict=True):
+        for kept, signed in zip(found, pulls, strict=True):
+            if isinstance(kept, RegieError):
+                continue
             room -= kept.delivered_size
             if room >= 0 or not chosen:
                 chosen.append((kept, signed))
-        answers = await asyncio.gather(
-            *(self._release(kept, signed, seconds) for kept, signed in chosen), return_exceptions=True
-        )
-        delivered = [answer for answer in answers if isinstance(answer, pb.Delivery)]
-        for answer in answers:
-            if isinstance(answer, BaseException) and (not delivered or not isinstance(answer, RegieError)):
-                raise answer
+        answers = await asyncio.gather(*(self._release(kept, signed, seconds) for kept, signed in chosen))
+        delivered = [answer for answer in answers if not isinstance(answer, RegieError)]
+        if not delivered:
+            raise [*refusals, *(answer for answer in answers if isinstance(answer, RegieError))][0]
         return delivered
 
-    async def _find(self, caller: Participant, signed: decisions_pb2.SignedPull) -> Kept:
-        pull = parse(decisions_pb2.Pull, signed.pull, "pulls.pull")
-        require_same(pull.recipient, caller, "pulls.pull.recipient")
-        return await self._database.run(
-            lambda connection: inbox.read(connection, caller.oin, pull.header_hash, self._clock())
-        )
+    async def _find(self, caller: Participant, signed: decisions_pb2.SignedPull) -> Kept | RegieError:
+        """Return the batch a pull asks for, or why not: one refusal must not hold up the others."""
+        try:
+            pull = parse(decisions_pb2.Pull, signed.pull, "pulls.pull")
+            require_same(pull.recipient, caller, "pulls.pull.recipient")
+            return await self._database.run(
+                lambda connection: inbox.read(connection, caller.oin, pull.header_hash, self._clock())
+            )
+        except RegieError as refusal:
+            return refusal
 
-    async def _release(self, kept: Kept, signed: decisions_pb2.SignedPull, seconds: float) -> pb.Delivery:
+    async def _release(self, kept: Kept, signed: decisions_pb2.SignedPull, seconds: float) -> pb.Delivery | RegieError:
         """Ask the ledger first. A crash after its answer: the recipient pulls again and gets the same release."""
-        request = decisions_pb2.ReleaseRequest(pull=signed)
-        release = await ask(self._ledger.Release, request, seconds, "LEDGER_UNAVAILABLE")
+        try:
+            request = decisions_pb2.ReleaseRequest(pull=signed)
+            release = await ask(self._ledger.Release, request, seconds, "LEDGER_UNAVAILABLE")
+        except RegieError as refusal:
+            return refusal
         await self._database.run(
             lambda connection: inbox.mark_delivered(connection, kept.header_hash, self._clock(), self._lease_ms)
         )

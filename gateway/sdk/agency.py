@@ -73,14 +73,14 @@ class Agency:
         """The key that the log's checkpoints are verified with."""
         return Verifier.parse(self.home.log_verifier_key)
 
-    async def registry(self, *, fresh: bool = False, wait: float = START_SECONDS) -> Registry:
-        """Return the verified directory, fetched once; a server that is starting is waited for ``wait`` seconds.
+    async def registry(self, *, fresh: bool = False) -> Registry:
+        """Return the verified directory, fetched once; a server that is just starting is waited for.
 
         Raises RegieError: *_UNAVAILABLE, PROOF_INVALID or SIGNATURE_INVALID when it does not check, and
         OPERATORS_NOT_SEPARATE when one organisation holds roles that must be apart, except in a demo home.
         """
         if self._registry is None or fresh:
-            registry = await patiently(self.remote.directory, wait, self.pause)
+            registry = await patiently(self.remote.directory, START_SECONDS, self.pause)
             if not self.home.demo:
                 check_separation(registry)
             self._registry = registry

@@ -2,56 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import TypeVar
 
-from gateway.crypto.identifiers import AddressBirthDate, Bsn, IdentifierError
 from gateway.sdk.csvfile import ARREARS, INCOME, CsvFile, FieldError, Record
-from gateway.sdk.rows import (
-    ANSWERS,
-    MONTHS,
-    STEPS,
-    ArrearsRow,
-    ChoiceRow,
-    IncomeRow,
-    Resident,
-    ResidentRow,
-    SignalRow,
+from gateway.sdk.fields import (
+    Fields,
+    RowError,
+    as_answer,
+    as_band,
+    as_flag,
+    as_items,
+    as_months,
+    as_oin,
+    as_period,
+    as_purpose,
+    as_real_date,
+    as_reference,
+    as_steps,
+    as_validity,
 )
+from gateway.sdk.rows import ArrearsRow, ChoiceRow, IncomeRow, Resident, ResidentRow, SignalRow
 
 T = TypeVar("T")
 
 _DUTCH_SUMMER_MS = 2 * 3_600_000
-_FLAGS = {"": False, "ja": True, "yes": True, "true": True, "1": True}
-_FLAGS |= {"nee": False, "no": False, "false": False, "0": False}
-_MONTHS = re.compile(r"[0-9]{1,3}(?:[.,][0-9]{1,2})?")
-_BAND = re.compile(r"([0-9]{1,3})%?-([0-9]{1,3})%?|([<>])([0-9]{1,3})%?")
-_PERIOD = re.compile(r"([0-9]{4})(?:-Q[1-4]|-((?:0[1-9]|1[0-2]))(?:/([0-9]{4})-(0[1-9]|1[0-2]))?)?")
-_OIN = re.compile(r"[0-9]{20}")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,63}")
-_SEPARATORS = re.compile(r"[;|\s]+")
-_ADDRESS = ("postcode", "house_number", "house_letter", "house_addition")
-_VALID = {
-    "postcode": "1000AA",
-    "house_number": "1",
-    "house_letter": "",
-    "house_addition": "",
-    "birth_date": "2000-01-01",
-}
-
-
-class RowError(Exception):
-    """A row is rejected; ``errors`` names every field at fault. Values are in no text of it."""
-
-    def __init__(self, errors: list[FieldError]) -> None:
-        """Keep the errors, in the order they were found."""
-        super().__init__("; ".join(f"{error.field} {error.reason}" for error in errors))
-        self.errors = tuple(errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,178 +39,6 @@ class Rejected:
     errors: tuple[FieldError, ...]
 
 
-class Fields:
-    """Takes fields out of a record and collects what is wrong with them."""
-
-    def __init__(self, record: Record, now: date) -> None:
-        """Start with what is wrong with the record's shape; ``now`` is the latest date that is not in the future."""
-        self.now = now
-        self.values = record.values
-        self.errors = list(record.errors)
-        self._unreadable = {error.field for error in record.errors}
-
-    def fail(self, field: str, reason: str) -> None:
-        """Note an error, once a field."""
-        if field not in self._unreadable:
-            self._unreadable.add(field)
-            self.errors.append(FieldError(field, reason))
-
-    def take(self, field: str, parse: Callable[[str], T]) -> T | None:
-        """Return the parsed field; None, and an error noted, when ``parse`` raises ValueError with the reason."""
-        try:
-            return parse(self.values.get(field, ""))
-        except ValueError as error:
-            self.fail(field, error.message if isinstance(error, IdentifierError) else str(error))
-            return None
-
-    def filled(self, *fields: str) -> bool:
-        """Tell whether any of the fields holds something."""
-        return any(self.values.get(field) for field in fields)
-
-    def bsn(self) -> Bsn | None:
-        """Return the citizen number; None with an error noted when it is absent or wrong."""
-        return self.take("bsn", Bsn)
-
-    def address(self) -> AddressBirthDate | None:
-        """Return address and birth date; None, with every field at fault noted."""
-        values = {field: self.values.get(field, "") for field in _VALID}
-        sound = True
-        while True:
-            try:
-                person = AddressBirthDate(**values, today=self.now)
-            except IdentifierError as error:
-                # Go on with a sound value in its place, so that one pass names all fields that are wrong.
-                sound = False
-                self.fail(error.field, error.message)
-                if values[error.field] == _VALID[error.field]:
-                    raise
-                values[error.field] = _VALID[error.field]
-            else:
-                return person if sound else None
-
-    def resident(self) -> Resident:
-        """Return the identifiers that are filled in; an error is noted when there is none."""
-        bsn = self.bsn() if self.filled("bsn") else None
-        address = self.address() if self.filled(*_ADDRESS) else None
-        if not self.filled("bsn", *_ADDRESS):
-            self.fail("bsn", "fill in a BSN, or an address with birth date")
-        elif not self.filled(*_ADDRESS) and self.filled("birth_date"):
-            self.address_part("birth_date")
-        return Resident(bsn, address)
-
-    def address_part(self, field: str) -> None:
-        """Check one field of an address that is otherwise empty."""
-        try:
-            AddressBirthDate(**{**_VALID, field: self.values.get(field, "")}, today=self.now)
-        except IdentifierError as error:
-            self.fail(error.field, error.message)
-
-    def row(self, make: Callable[[], T]) -> T:
-        """Return the row, or raise RowError with all that was noted."""
-        if self.errors:
-            raise RowError(self.errors)
-        return make()
-
-
-def _reference(text: str) -> str:
-    if not text:
-        raise ValueError("is empty: give each row a reference of your own")
-    if len(text) > 64 or not text.isprintable():
-        raise ValueError("is at most 64 printable characters")
-    return text
-
-
-def _real_date(text: str) -> date:
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
-        raise ValueError("is a whole date, written YYYY-MM-DD")
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ValueError("is no day of the calendar") from None
-
-
-def _months(text: str) -> Decimal:
-    if not _MONTHS.fullmatch(text):
-        raise ValueError("is a number of months, such as 2 or 2.5")
-    months = Decimal(text.replace(",", "."))
-    if months > 120:
-        raise ValueError("is at most 120 months")
-    return months
-
-
-def _flag(text: str) -> bool:
-    try:
-        return _FLAGS[text.lower()]
-    except KeyError:
-        raise ValueError("is ja or nee (yes, no, true, false, 1, 0; empty is nee)") from None
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part for part in _SEPARATORS.split(text) if part))
-
-
-def _steps(text: str) -> tuple[str, ...]:
-    steps = _list(text)
-    if not set(steps) <= set(STEPS):
-        raise ValueError(f"holds any of {', '.join(STEPS)}, with ; between them")
-    return steps
-
-
-def _band(text: str) -> tuple[int, int]:
-    match = _BAND.fullmatch(text.replace(" ", ""))
-    if not match:
-        raise ValueError("is a band of percents: 25-50, <10 or >50")
-    if match[3]:
-        bound = int(match[4])
-        low, high = (0, bound) if match[3] == "<" else (bound, 100)
-    else:
-        low, high = int(match[1]), int(match[2])
-    if low % 5 or high % 5 or high > 100 or high - low < 10:
-        raise ValueError("has bounds that are multiples of 5, at most 100, and at least 10 apart")
-    return low, high
-
-
-def _period(text: str) -> str:
-    match = _PERIOD.fullmatch(text)
-    if not match:
-        raise ValueError("is YYYY, YYYY-Q1, YYYY-MM or YYYY-MM/YYYY-MM")
-    year, month, last_year, last_month = match.groups()
-    if last_year and (last_year, last_month) < (year, month):
-        raise ValueError("ends before it begins")
-    return text
-
-
-def _oin(text: str) -> str:
-    if not _OIN.fullmatch(text):
-        raise ValueError("is an OIN: 20 digits")
-    return text
-
-
-def _purpose(text: str) -> str:
-    if not _PURPOSE.fullmatch(text):
-        raise ValueError("is the name of a purpose, such as vroegsignalering-energie")
-    return text
-
-
-def _items(text: str) -> tuple[str, ...]:
-    items = _list(text)
-    if len(items) > 32 or not all(_NAME.fullmatch(item) for item in items):
-        raise ValueError("holds names of data items, with ; between them")
-    return items
-
-
-def _answer(text: str) -> str:
-    if text.upper() not in ANSWERS:
-        raise ValueError(f"is {', '.join(ANSWERS[:-1])} or {ANSWERS[-1]}")
-    return text.upper()
-
-
-def _validity(text: str) -> int:
-    if text not in {str(months) for months in MONTHS}:
-        raise ValueError("is 3, 6 or 12")
-    return int(text)
-
-
 def today(now_ms: int) -> date:
     """Return the latest date it can be in the Netherlands, so that no signal of today counts as of tomorrow."""
     return datetime.fromtimestamp((now_ms + _DUTCH_SUMMER_MS) / 1000, UTC).date()
@@ -242,12 +47,12 @@ def today(now_ms: int) -> date:
 def arrears_row(record: Record, now: date) -> ArrearsRow:
     """Return the row of an arrears file. Raises RowError."""
     fields = Fields(record, now)
-    reference = fields.take("reference", _reference)
+    reference = fields.take("reference", as_reference)
     person = fields.address()
-    months = fields.take("months", _months)
-    end_of_supply, warm_handover = fields.take("end_of_supply", _flag), fields.take("warm_handover", _flag)
-    signal_date = fields.take("signal_date", _real_date)
-    steps = fields.take("steps", _steps)
+    months = fields.take("months", as_months)
+    end_of_supply, warm_handover = fields.take("end_of_supply", as_flag), fields.take("warm_handover", as_flag)
+    signal_date = fields.take("signal_date", as_real_date)
+    steps = fields.take("steps", as_steps)
     if signal_date and signal_date > now:
         fields.fail("signal_date", "is in the future")
 
@@ -264,8 +69,8 @@ def arrears_row(record: Record, now: date) -> ArrearsRow:
 def income_row(record: Record, now: date) -> IncomeRow:
     """Return the row of an income file. Raises RowError."""
     fields = Fields(record, now)
-    reference, person = fields.take("reference", _reference), fields.bsn()
-    band, period = fields.take("drop_band", _band), fields.take("period", _period)
+    reference, person = fields.take("reference", as_reference), fields.bsn()
+    band, period = fields.take("drop_band", as_band), fields.take("period", as_period)
 
     def make() -> IncomeRow:
         assert reference
@@ -280,7 +85,7 @@ def income_row(record: Record, now: date) -> IncomeRow:
 def resident_row(record: Record, now: date) -> ResidentRow:
     """Return the row of a residents file. Raises RowError."""
     fields = Fields(record, now)
-    reference, resident = fields.take("resident_ref", _reference), fields.resident()
+    reference, resident = fields.take("resident_ref", as_reference), fields.resident()
     return fields.row(lambda: ResidentRow(reference or "", resident))
 
 
@@ -295,10 +100,10 @@ def choice_row(record: Record, now: date) -> ChoiceRow:
     """Return the row of a choices file. Raises RowError."""
     fields = Fields(record, now)
     resident = fields.resident()
-    sender, recipient = fields.take("sender", _oin), fields.take("recipient", _oin)
-    purpose, items = fields.take("purpose", _purpose), fields.take("items", _items)
-    answer = fields.take("answer", _answer)
-    months = None if answer in {None, "NEE"} else fields.take("months", _validity)
+    sender, recipient = fields.take("sender", as_oin), fields.take("recipient", as_oin)
+    purpose, items = fields.take("purpose", as_purpose), fields.take("items", as_items)
+    answer = fields.take("answer", as_answer)
+    months = None if answer in {None, "NEE"} else fields.take("months", as_validity)
     return fields.row(
         lambda: ChoiceRow(resident, sender or "", recipient or "", purpose or "", items or (), answer or "", months)
     )

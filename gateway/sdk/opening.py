@@ -9,6 +9,7 @@ from consent_ledger.hashing import header_hash
 from consent_ledger.log.errors import VerificationError
 from consent_ledger.log.proof import Receipt
 from consent_ledger.registry import Registry
+from consent_ledger.service.validation import parse
 from consent_ledger.v1 import batch_pb2
 from consent_ledger.verify.receipt import verify_receipt
 from gateway.crypto import hpke
@@ -24,7 +25,6 @@ from gateway.crypto.recipient_side import (
 from gateway.home import Organisation
 from gateway.sdk.inbox import BatchRecord, SignalRecord
 from gateway.v1 import exchange_pb2, signals_pb2
-from gateway.validation import parse
 
 
 def read_header(header: bytes) -> tuple[batch_pb2.BatchHeader, BatchRecord]:
@@ -115,12 +115,12 @@ def _record(
         preferences=signal.release.preferences.SerializeToString(),
         explanation_nl=signal.release.explanation.nl,
         explanation_en=signal.release.explanation.en,
-        receipt=_receipt(opened, signal, log_verifier_key),
+        receipt=receipt_of(opened, signal, log_verifier_key),
         received_ms=now_ms,
     )
 
 
-def _receipt(opened: OpenedDelivery, signal: OpenedSignal, log_verifier_key: str) -> str:
+def receipt_of(opened: OpenedDelivery, signal: OpenedSignal, log_verifier_key: str) -> str:
     """Return the .tlog-proof of a release once it proves that exactly this signal was released to us."""
     release, header = signal.release, opened.header
     path = tuple(release.path[at : at + 32] for at in range(0, len(release.path), 32))

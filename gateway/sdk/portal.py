@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Field
 
+from consent_ledger.clock import DAY_MS
 from consent_ledger.errors import STATUS_OF, RegieError
 from consent_ledger.log.checkpoint import open_checkpoint
 from consent_ledger.log.errors import VerificationError
@@ -22,7 +23,7 @@ from gateway.crypto.identifiers import ADDRESS, BSN
 from gateway.database import Database, Stored, table_of
 from gateway.home import Organisation
 from gateway.sdk.agency import Agency
-from gateway.sdk.choices import Wish, choosable
+from gateway.sdk.choices import Wish
 from gateway.sdk.evaluation import CHUNK, PATIENCE_SECONDS, PinnedKey, RowEvaluator
 from gateway.sdk.local import KeyedHash, local_database
 from gateway.sdk.remote import patiently
@@ -35,7 +36,7 @@ Progress = Callable[[int], None]
 
 
 class ChoiceMade(Stored, table=True):
-    """The last choice recorded through this portal about one thing, by keyed hashes only."""
+    """The last choice recorded through this portal about one thing, with its day; keyed hashes only."""
 
     __tablename__ = "choice_made"
     about: bytes = Field(primary_key=True)
@@ -74,7 +75,7 @@ class Recorded:
 
 @contextmanager
 def _portal_database(organisation: Organisation) -> Iterator[Database]:
-    with local_database(organisation, "portal", TABLES, "recording choices") as database:
+    with local_database(organisation, "portal", TABLES) as database:
         yield database
 
 
@@ -97,8 +98,8 @@ class Portal:
     ) -> Recorded:
         """Record wishes in order; one the ledger refuses is answered with its error and the others go through.
 
-        A choice equal to the last one recorded here is skipped, unless ``again``. Raises RegieError when the ledger
-        cannot be reached, or its receipt does not verify: then nothing of that part counts as done.
+        A choice equal to the last one recorded here today is skipped, unless ``again``. Raises RegieError when the
+        ledger cannot be reached, or its receipt does not verify: then nothing of that part counts as done.
         """
         done = Recorded()
         with _portal_database(self._agency.organisation) as database:
@@ -112,13 +113,13 @@ class Portal:
                 twins: list[tuple[int, int]] = []
                 first: dict[bytes, int] = {}
                 for number, wish in enumerate(chunk):
-                    if wish.about and known.get(self._about(wish)) == self._hash(wish.content.encode()):
+                    if wish.about and known.get(self._about(wish)) == self._content(wish):
                         results[number] = None
                         twins.append((number, first.get(self._about(wish), number)))
                     else:
                         todo.append(number)
                         if wish.about:  # a later row of this chunk is compared with this one
-                            known[self._about(wish)] = self._hash(wish.content.encode())
+                            known[self._about(wish)] = self._content(wish)
                             first[self._about(wish)] = number
                 recorded = await self._record_chunk(
                     database, evaluator, [chunk[number] for number in todo], elements, done, via=via, language=language
@@ -131,13 +132,13 @@ class Portal:
         return done
 
     async def look_up(self, resident: Resident, *, limit: int = 100) -> consents_pb2.GetRecordResponse:
-        """Return what the ledger holds about a resident, over all purposes there is a choice about."""
+        """Return what the ledger holds about a resident, over all purposes: blocked prohibited attempts too (R19)."""
         agency = self._agency
         registry = await agency.registry()
         with _portal_database(agency.organisation) as database:
             evaluator = RowEvaluator(agency, database, "ledger")
             elements: dict[tuple[str, bytes], bytes] = {}
-            wanted = [(purpose, resident) for purpose in choosable(registry)]
+            wanted = [(purpose.id, resident) for purpose in registry.purposes]
             await self._evaluate(evaluator, registry, wanted, elements)
         rows = [_rows(registry, purpose, resident, elements) for purpose, _ in wanted]
         request = consents_pb2.GetRecordRequest(rows=[row for row in rows if row.elements], limit=limit)
@@ -173,7 +174,7 @@ class Portal:
         done.checkpoint = receipt.checkpoint
         results = [_result(result) for result in receipt.results]
         made = [
-            {"about": self._about(wish), "content": self._hash(wish.content.encode())}
+            {"about": self._about(wish), "content": self._content(wish)}
             for wish, result in zip(wishes, results, strict=True)
             if wish.about and isinstance(result, int)
         ]
@@ -230,6 +231,10 @@ class Portal:
 
     def _about(self, wish: Wish) -> bytes:
         return self._hash(*self._people(wish.resident), *(part.encode() for part in wish.about))
+
+    def _content(self, wish: Wish) -> bytes:
+        """Return what a wish says, today: the same yes on another day is a new one, with a new period (R6)."""
+        return self._hash(wish.content.encode(), str(self._agency.clock() // DAY_MS).encode())
 
     def _people(self, resident: Resident) -> tuple[bytes, ...]:
         return tuple(resident.message(scheme) or b"" for scheme in (BSN, ADDRESS))

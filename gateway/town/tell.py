@@ -27,6 +27,9 @@ WHAT_ROLES_SEE = {
     "municipality": ("wat is vrijgegeven, en niets anders", "what was released, and nothing else"),
 }
 
+WIDE = 120
+"""Columns of a terminal in which two languages fit beside each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Teller:
@@ -47,7 +50,7 @@ class Teller:
         table = Table("organisatie", "rol / role", "ziet / sees", box=None, header_style="bold")
         for participant in participants:
             nl, en = WHAT_ROLES_SEE[participant.kind]
-            table.add_row(participant.name, participant.kind, f"{nl} [dim]{en}[/dim]")
+            table.add_row(participant.name, participant.kind, self._both(Words(nl, en)))
         self.console.print(table)
         self.console.print(
             "\n[yellow]Demo: alle rollen draaien op deze ene machine. Dat is handig, maar zo is er geen scheiding.\n"
@@ -61,7 +64,12 @@ class Teller:
 
     def line(self, words: Words) -> None:
         """Say one sentence in both languages."""
-        self.console.print(Text(words.nl), Text(words.en, style="dim"))
+        self.console.print(self._both(words))
+
+    def _both(self, words: Words, style: str = "") -> Text:
+        """Put the languages beside each other where there is room, else below each other."""
+        between = "  " if self.console.width >= WIDE else "\n"
+        return Text.assemble((words.nl, style), between, (words.en, "dim"))
 
     def scene(self, scene: Scene) -> None:
         """Tell one scene."""
@@ -69,9 +77,9 @@ class Teller:
         grid.add_column(style="bold cyan", no_wrap=True, width=5)
         grid.add_column(no_wrap=True, width=15)
         grid.add_column()
-        grid.add_row(scene.code, "", Text.assemble((scene.title.nl, "bold"), "  ", (scene.title.en, "dim")))
+        grid.add_row(scene.code, "", self._both(scene.title, "bold"))
         for words in scene.happened:
-            grid.add_row("", "", Text.assemble(words.nl, "  ", (words.en, "dim")))
+            grid.add_row("", "", self._both(words))
         if scene.agency:
             grid.add_row("", Text("zender / sender", style="dim"), Text(scene.agency.upper()))
         if scene.resident:
@@ -96,7 +104,7 @@ class Teller:
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self.console, disable=self.console.quiet) as bar:
-            task = bar.add_task(f"{words.nl} [dim]{words.en}[/dim]", total=total)
+            task = bar.add_task(f"{words.nl} [dim]/ {words.en}[/dim]", total=total)
             yield lambda more: bar.advance(task, more)
 
     def closing(self, count: Count, home: Path, *, serving: bool) -> None:
@@ -106,7 +114,7 @@ class Teller:
         self.chapter(Words("Nagekeken door een los programma", "Checked by an independent program"))
         for good, words in count.verifications():
             mark = Text("klopt      ", style="green") if good else Text("klopt niet ", style="bold red")
-            self.console.print(Text.assemble(mark, words.nl, "  ", (words.en, "dim")))
+            self.console.print(Text.assemble(mark, words.nl, "  ", (words.en, "dim")), soft_wrap=True)
         self.console.print(f"\n{count.seconds:.1f} s\n", highlight=False)
         if serving:
             self.console.print("Probeer in een ander venster; stop met Ctrl-C.  [dim]In another terminal:[/dim]\n")
@@ -142,8 +150,10 @@ def _plain(value: object) -> str:
 
 
 def _reasons(count: Count) -> Table:
-    table = Table("uitkomst / outcome", "reden / reason", "wat de zender hoort / what the sender hears", box=None)
-    table.add_column("aantal / number", justify="right")
+    table = Table("uitkomst / outcome", box=None)
+    table.add_column("reden / reason", no_wrap=True)
+    table.add_column("zender hoort / sender hears", no_wrap=True)
+    table.add_column("aantal", justify="right")
     table.add_row("[green]gedeeld / shared[/green]", "ALLOWED", "ACCEPTED", str(count.delivered))
     for reason, number in sorted(count.withheld.items()):
         table.add_row("gestopt bij afleveren / stopped at delivery", reason, "ACCEPTED", str(number))

@@ -86,7 +86,7 @@ def durable_per_second(folder: Path) -> dict[str, float]:
 
 def verified_per_second() -> float:
     """Return the leaves per second of the independent verifier, on one core."""
-    signer = Signer.generate("regie.example/bench", os.urandom)
+    signer = Signer("regie.example/bench", os.urandom(32))
     entries = [b"\x0a\x20" + sha256(number.to_bytes(8, "big")) for number in range(LEAVES)]
     frontier = Frontier()
     frontier.append([leaf_hash(entry) for entry in entries])

@@ -3,13 +3,17 @@
 import asyncio
 import socket
 from contextlib import suppress
+from dataclasses import replace
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from consent_ledger.clock import system_clock
 from consent_ledger.errors import RegieError
-from consent_ledger.sequencer import open_ledger
+from consent_ledger.log.note import Signer
+from consent_ledger.sequencer import Sequencer, open_ledger
 from consent_ledger.v1 import events_pb2
 from gateway.directory.channels import open_channel
 from gateway.directory.client import DirectoryClient
@@ -55,8 +59,8 @@ async def test_all_roles_serve_and_stop(home):
         assert await health(home, "ledger") == SERVING
 
 
-async def serves(home, role):
-    assert await health(home, role) == SERVING
+async def serves(home, role, status=SERVING):
+    assert await health(home, role) == status
 
 
 async def test_agencies_verify_the_directory_the_gateway_relays(home):
@@ -90,11 +94,10 @@ async def test_a_new_participant_key_reaches_the_gateway(home):
         signer_path = home.operator("ledger")
         async with serving(home, ["ledger"], settings=FAST):
             await within(10, client.fetch)
-        from consent_ledger.clock import system_clock  # noqa: PLC0415
-        from consent_ledger.log.note import Signer  # noqa: PLC0415
-
         event = events_pb2.PublicEvent(participant_suspended={"oin": TAX_OFFICE.oin, "ground": "test"})
-        with open_ledger(signer_path.data / "ledger.db", Signer.parse(signer_path.text_key("log")), system_clock) as log:
+        with open_ledger(
+            signer_path.data / "ledger.db", Signer.parse(signer_path.text_key("log")), system_clock
+        ) as log:
             log.publish([event]).result()
         async with serving(home, ["ledger"], settings=FAST):
             await within(10, lambda: suspended(client))
@@ -128,6 +131,26 @@ async def test_two_servers_never_share_a_port(home):
                 pass
 
 
+async def test_a_ledger_that_failed_says_so_and_has_to_be_started_again(home, monkeypatch):
+    async with serving(home, ["ledger"], settings=FAST) as served:
+        failed = asyncio.create_task(served.failed())
+        await asyncio.sleep(0)
+        monkeypatch.setattr(Sequencer, "failure", property(lambda _: OSError("disk")))
+        assert (await asyncio.wait_for(failed, 5)).reason == "LEDGER_UNAVAILABLE"
+        await within(2, lambda: serves(home, "ledger", NOT_SERVING))
+
+
+async def test_reflection_names_the_services_to_participants(home):
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    async with (
+        serving(home, ["ledger"], settings=FAST),
+        open_channel(home, home.organisation(LAMPJE.oin), "ledger") as channel,
+    ):
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]), timeout=5)
+        names = {service.name async for answer in call for service in answer.list_services_response.service}
+    assert {"consent_ledger.v1.DecisionService", "consent_ledger.v1.LogService", "grpc.health.v1.Health"} <= names
+
+
 @pytest.mark.parametrize("roles", [[], ["viewer"], ["gateway", "other"]])
 async def test_roles_that_are_none(home, roles):
     with pytest.raises(HomeError, match="expected roles"):
@@ -148,9 +171,6 @@ async def test_operators_that_are_not_separate_do_not_start(tmp_path):
     """The registry test of the ledger covers the rules; here: who reads such a directory stops."""
     home = make_home(tmp_path / "home", demo=False)
     ledger = home.operator("ledger")
-    from consent_ledger.clock import system_clock  # noqa: PLC0415
-    from consent_ledger.log.note import Signer  # noqa: PLC0415
-
     kind = events_pb2.PARTICIPANT_KIND_GATEWAY
     async with serving(home, ["pseudonyms"], settings=FAST) as served:
         # The second evaluator's operator is registered as a gateway too: T1 and T2 in one hand.
@@ -158,17 +178,10 @@ async def test_operators_that_are_not_separate_do_not_start(tmp_path):
             certificate = log.registry.participant(PSEUDONYMS.oin).certificate
             registered = {"oin": PSEUDONYMS.oin, "kind": kind, "name": "T2", "certificate": certificate}
             log.publish([events_pb2.PublicEvent(participant_registered=registered)]).result()
-        with pytest.raises(RegieError) as caught:
+        with pytest.raises(RegieError, match="OPERATORS_NOT_SEPARATE"):
             async with serving(home, ["ledger"], settings=FAST):
                 pass
-        assert caught.value.reason == "OPERATORS_NOT_SEPARATE"
-        async with serving(make_demo(home), ["ledger"], settings=FAST):
+        async with serving(replace(home, demo=True), ["ledger"], settings=FAST):
             failure = await asyncio.wait_for(served.failed(), 10)
             assert failure.reason == "OPERATORS_NOT_SEPARATE"
             assert await health(home, "pseudonyms") == NOT_SERVING
-
-
-def make_demo(home):
-    from dataclasses import replace  # noqa: PLC0415
-
-    return replace(home, demo=True)

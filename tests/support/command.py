@@ -83,14 +83,19 @@ class Server:
         """Kill -9, as a machine that loses power would."""
         self.process.kill()
         self.process.wait()
-        self.stopped = True
+        self._ended()
 
     def stop(self) -> int:
         """Ask it to drain and end."""
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=30)
-        self.stopped = True
+        self._ended()
         return code
+
+    def _ended(self) -> None:
+        self.stopped = True
+        if self.process.stdout:
+            self.process.stdout.close()
 
 
 def serve(regie: Regie, *roles: str, log: Path | None = None) -> Server:
@@ -115,5 +120,3 @@ def served(regie: Regie, *roles: str) -> Iterator[Server]:
     finally:
         if not server.stopped:
             server.kill()
-        if server.process.stdout:
-            server.process.stdout.close()

@@ -149,7 +149,7 @@ class World:
         second = self.evaluate_second(sealing.batch, first)
         return Signals(sealing, admitted, first, second, self.open(sealing.batch, admitted.root, second[0]))
 
-    def release(self, signals: Signals, positions: list[int], nonce: bytes, **changed: object) -> dict[str, bytes]:
+    def release(self, signals: Signals, positions: list[int], nonce: bytes, /, **changed: object) -> dict[str, bytes]:
         """Release these positions, as the ledger does after its decision."""
         header_hash = signals.admitted.header_hash
         released = [ReleasedSignal(position=at, opening=signals.opened.opening(at)) for at in positions]

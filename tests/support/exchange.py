@@ -46,7 +46,9 @@ class Directory:
 
     def __init__(self, world: World) -> None:
         self.by_oin = {
-            oin: Participant(oin, kind, oin, private_party=False, certificate=b"", population=100, keys=self._keys(world, oin))
+            oin: Participant(
+                oin, kind, oin, private_party=False, certificate=b"", population=100, keys=self._keys(world, oin)
+            )
             for oin, kind in KINDS.items()
         }
         purpose = SimpleNamespace(recipient_kinds=("municipality",), prohibited=False, retention_days=30)
@@ -88,7 +90,7 @@ class Wire:
         self.requests: list[object] = []
 
     def unary_unary(self, method, request_serializer, response_deserializer, **_):
-        async def call(request, timeout=None, metadata=()):
+        async def call(request, timeout=None, metadata=()):  # noqa: ASYNC109
             self.requests.append(request)
             try:
                 answer = await getattr(self.servicer, method.rsplit("/", 1)[1])(request, CONTEXT)
@@ -116,7 +118,7 @@ class Ledger:
     released: list[bytes] = field(default_factory=list)
     acknowledged: list[bytes] = field(default_factory=list)
 
-    async def Decide(self, request, _context):
+    async def Decide(self, request, _context):  # noqa: N802
         self._answer_or_not()
         hh = self.world.ledger.header_hash(request.header)
         if hh not in self.answers:
@@ -138,7 +140,7 @@ class Ledger:
             self.answers[hh] = decisions_pb2.DecideResponse(decision_list=decisions, signature=signature)
         return self.answers[hh]
 
-    async def Release(self, request, _context):
+    async def Release(self, request, _context):  # noqa: N802
         self._answer_or_not()
         pull = decisions_pb2.Pull.FromString(request.pull.pull)
         self.released.append(pull.header_hash)
@@ -146,12 +148,12 @@ class Ledger:
         signature = self.world.ledger.sign(recipient_side.LABEL_RELEASE, sha256(statement))
         return decisions_pb2.ReleaseResponse(sealed=b"sealed", statement=statement, signature=signature)
 
-    async def Acknowledge(self, request, _context):
+    async def Acknowledge(self, request, _context):  # noqa: N802
         self._answer_or_not()
         self.acknowledged.append(request.acknowledgement)
         return decisions_pb2.AcknowledgeResponse()
 
-    async def ReportOutcome(self, _request, _context):
+    async def ReportOutcome(self, _request, _context):  # noqa: N802
         self._answer_or_not()
         return decisions_pb2.ReportOutcomeResponse(log_index=42)
 

@@ -65,6 +65,7 @@ class Time:
 
     def __init__(self, now_ms: int = NOW) -> None:
         self.now_ms = now_ms
+        self.writes = 0  # changes made so far: their ids, and part of their times
 
     def __call__(self) -> int:
         return self.now_ms
@@ -260,9 +261,7 @@ def grant(mode: int = pb.MODE_JA, where: pb.Scope | None = None, **fields: objec
 
 def record_work(*changes: consents_pb2.Change) -> RecordWork:
     prepared = [
-        PreparedChange(
-            each, tuple(subject(e.rstrip(b"\0").decode(), r.purpose) for r in each.rows for e in r.elements)
-        )
+        PreparedChange(each, tuple(subject(e.rstrip(b"\0").decode(), r.purpose) for r in each.rows for e in r.elements))
         for each in changes
     ]
     return RecordWork(prepared, b"h" * 32, lambda receipt: sign(LEDGER, b"regie/s/record/v1", sha256(receipt)))
@@ -285,17 +284,18 @@ class Ledger:
         if not path.exists():
             create_ledger(path, SIGNER, first_events(), self.clock)
         self.sequencer: Sequencer = open_ledger(path, SIGNER, self.clock, limits=limits)
-        self._changes = 0
 
     def close(self) -> None:
         self.sequencer.close()
 
     def record(self, person: str, *, purpose: str = ARREARS, **what: object) -> consents_pb2.ChangeResult:
-        self._changes += 1
-        made = change(self._changes, person, self.clock() + self._changes, purpose=purpose, **what)
+        self.clock.writes += 1
+        made = change(self.clock.writes, person, self.clock() + self.clock.writes, purpose=purpose, **what)
         return results(self.sequencer.submit(record_work(made)).result(10))[0]
 
-    def decide(self, people: Sequence[str], batch: int = 1, **fields: object) -> tuple[bytes, decisions_pb2.DecisionList]:
+    def decide(
+        self, people: Sequence[str], batch: int = 1, **fields: object
+    ) -> tuple[bytes, decisions_pb2.DecisionList]:
         head = header(batch, count=len(people), now_ms=self.clock(), **fields)  # type: ignore[arg-type]
         work = decide_work(people, head)
         return work.header_hash, listed(self.sequencer.submit(work).result(10))

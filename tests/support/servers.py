@@ -30,9 +30,13 @@ def make_home(folder: Path, *, demo: bool = True, clock=system_clock) -> Home:
     return found_home(folder, TOWN, clock, demo=demo)
 
 
-def registry_of(home: Home) -> Registry:
+def entries_of(home: Home) -> list[bytes]:
     with open_snapshot(home.operator("ledger").data / "ledger.db") as snapshot:
-        entries = [row.entry for rows in snapshot.rows(256) for row in rows]
+        return [row.entry for rows in snapshot.rows(256) for row in rows]
+
+
+def registry_of(home: Home) -> Registry:
+    entries = entries_of(home)
     return Registry.fold([(index, parse_leaf(entry).public) for index, entry in enumerate(entries)])
 
 

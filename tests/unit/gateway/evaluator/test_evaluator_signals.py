@@ -71,7 +71,10 @@ async def test_the_id_is_claimed_before_anything_is_answered(town):
 async def test_one_id_of_two_senders_is_two_batches(town):
     sealing = town.world.seal(BSNS, batch_id=b"i" * 16)
     await ask(town, request_of(town, sealing))
-    town.world.sign[SENDER], town.directory.by_oin[RECIPIENT] = town.world.sign[RECIPIENT], town.directory.by_oin[RECIPIENT]
+    town.world.sign[SENDER], town.directory.by_oin[RECIPIENT] = (
+        town.world.sign[RECIPIENT],
+        town.directory.by_oin[RECIPIENT],
+    )
     keys = town.directory.participant(RECIPIENT).keys
     town.world.sender_keys = replace(town.world.sender_keys, signing=town.world.sign[RECIPIENT])
     other = town.world.seal(BSNS, batch_id=b"i" * 16, sender=RECIPIENT, sender_key_id=keys[0].key_id)

@@ -142,6 +142,13 @@ async def test_batches_that_do_not_fit_one_message_are_left_for_the_next_pull(to
     assert len(await town.deliveries(sealings[2].header_hash)) == 1
 
 
+async def test_one_refused_pull_does_not_hold_up_the_others(town):
+    sealing = await send(town)
+    (got,) = await town.deliveries(bytes(32), sealing.header_hash)
+    assert got.header == sealing.batch.header
+    assert await reason(town.deliveries(bytes(32), bytes(range(32)))) == "BATCH_UNKNOWN"
+
+
 async def test_acknowledged_batches_are_not_offered_again_but_kept_for_the_resident(town):
     sealing = await send(town)
     (got,) = await town.deliveries(sealing.header_hash)

@@ -16,7 +16,7 @@ from gateway.interceptors import Edge
 from gateway.telemetry import traces
 from gateway.v1 import exchange_pb2 as pb
 from gateway.v1 import exchange_pb2_grpc
-from gateway.validation import parse, validate
+from gateway.validation import validate
 
 SECRET = "999990019"
 
@@ -25,7 +25,7 @@ class Exchange(exchange_pb2_grpc.ExchangeServiceServicer):
     def __init__(self, act):
         self.act = act
 
-    async def Pull(self, request, context):
+    async def Pull(self, request, context):  # noqa: N802
         return await self.act(request, context)
 
 
@@ -65,7 +65,7 @@ async def test_every_reason_crosses_the_wire(reason):
 
 
 def test_the_vocabulary_is_the_one_of_the_contract():
-    names = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()} - {"UNSPECIFIED"}
+    names = {name.removeprefix("ERROR_REASON_") for name in dict(errors_pb2.ErrorReason.items())} - {"UNSPECIFIED"}
     assert names == set(STATUS_OF)
 
 
@@ -185,10 +185,6 @@ async def test_the_trace_goes_to_the_next_operator():
 
 def test_validation_names_fields_and_never_values():
     with pytest.raises(RegieError) as caught:
-        validate(pb.ReportOutcomeRequest(report={"header_hash": b"x", "recipient": SECRET}), "within")
-    assert caught.value.field == "within.report.header_hash"
-    for data in (b"\xff", pb.PullRequest(max_batches=99).SerializeToString()):
-        with pytest.raises(RegieError) as caught:
-            parse(pb.PullRequest, data, "pull")
-        assert caught.value.reason == "FIELD_INVALID"
-        assert caught.value.field.startswith("pull")
+        validate(pb.ReportOutcomeRequest(report={"header_hash": bytes(32), "sealed": b"x", "recipient": SECRET}))
+    assert caught.value.field == "report.recipient"
+    assert SECRET not in str(caught.value)

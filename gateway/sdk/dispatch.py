@@ -1,0 +1,198 @@
+"""One send in progress: every row is answered, in flight, or in the outbox for later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from consent_ledger.errors import RegieError
+from consent_ledger.v1 import events_pb2
+from gateway.crypto.batch import SignalInput
+from gateway.sdk.agency import Agency
+from gateway.sdk.describe import partner_kind
+from gateway.sdk.outbox import TRY_LATER, UNANSWERED, OpenBatch, Outbox, Run
+from gateway.sdk.remote import UNREACHABLE, patiently
+from gateway.sdk.rows import SignalRow
+from gateway.sdk.sealing import Letter, read_answer, seal
+from gateway.v1 import exchange_pb2
+
+BATCH_SIZE = 1000
+IN_FLIGHT = 2
+_RESEAL = frozenset({"NOT_FRESH", "KEY_UNKNOWN", "BATCH_ID_REUSED"})
+"""The batch is refused for what it is, not for who asks: its rows go into a new one at the next send."""
+
+Progress = Callable[[int], None]
+"""Called with how many more rows are dealt with."""
+
+COUNTS = {
+    events_pb2.OUTCOME_ACCEPTED: "accepted",
+    events_pb2.OUTCOME_GEEN_TOESTEMMING: "geen_toestemming",
+    events_pb2.OUTCOME_LATER_OPNIEUW: "later_opnieuw",
+    events_pb2.OUTCOME_GEGEVENS_NIET_TOEGESTAAN: "gegevens_niet_toegestaan",
+    events_pb2.OUTCOME_DOEL_VERBODEN: "doel_verboden",
+    events_pb2.OUTCOME_PROBEER_LATER: "probeer_later",
+}
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of the rows: ``counts`` by name of the coarse answer, ``answers`` by the rows' own references.
+
+    ``batches`` counts those submitted by this send. ``trouble`` says why rows are left for later, when some are.
+    """
+
+    rows: int = 0
+    batches: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS.values(), 0))
+    answers: dict[str, str] = field(default_factory=dict)
+    trouble: RegieError | None = None
+    seconds: float = 0.0
+
+    def count(self, reference: str, outcome: int) -> None:
+        """Count the answer of one row."""
+        name = COUNTS[events_pb2.Outcome.ValueType(outcome)]
+        self.rows += 1
+        self.counts[name] += 1
+        self.answers[reference] = name
+
+
+class Dispatch:
+    """One send in progress: what waits for a batch, what is in flight, and what is answered."""
+
+    def __init__(
+        self, agency: Agency, outbox: Outbox, run: Run, letter: Letter, *, patience: float, progress: Progress
+    ) -> None:
+        self._agency, self._outbox, self._run, self._letter = agency, outbox, run, letter
+        self._patience, self._progress = patience, progress
+        self._summary = Summary()
+        self._partner = partner_kind(letter.sender.kind)
+        self._waiting: list[tuple[bytes, SignalRow, bytes]] = []
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._references: dict[bytes, str] = {}
+        self._failure: BaseException | None = None
+
+    async def settle_open(self) -> None:
+        """Send batches again that have no answer, as the same bytes, before anything new."""
+        for batch in await self._outbox.open_batches(self._letter.recipient.oin, self._letter.purpose.id):
+            if batch.expires_ms <= self._agency.clock():
+                await self._outbox.abandon(batch)
+            elif not self._stopped:
+                await self._launch(batch)
+        await self._drain()
+
+    async def take(self, rows: Sequence[tuple[bytes, SignalRow]]) -> None:
+        """Deal with at most 1000 rows: answered ones are counted, the others wait for a full batch."""
+        known = await self._outbox.look_up(self._run, [key for key, _ in rows])
+        for key, row in rows:
+            standing = known.get(key)
+            if standing and standing.open:
+                self._answered(row.reference, TRY_LATER)  # its batch could not be settled
+            elif standing and standing.outcome != UNANSWERED:
+                self._answered(row.reference, standing.outcome)
+            elif self._stopped:
+                self._answered(row.reference, TRY_LATER)
+            else:
+                self._waiting.append((key, row, standing.signal_ref if standing else self._agency.rng(16)))
+        while len(self._waiting) >= BATCH_SIZE:
+            await self._send_waiting(BATCH_SIZE)
+
+    async def finish(self) -> Summary:
+        """Send what is left and wait for all answers; the run is over when every row has one."""
+        if self._waiting:
+            await self._send_waiting(len(self._waiting))
+        await self._drain()
+        if not self._summary.counts["probeer_later"]:
+            await self._outbox.finish(self._run)
+        return self._summary
+
+    @property
+    def _stopped(self) -> bool:
+        return self._summary.trouble is not None
+
+    def _answered(self, reference: str, outcome: int) -> None:
+        self._summary.count(reference, outcome)
+        self._progress(1)
+
+    async def _send_waiting(self, count: int) -> None:
+        rows, self._waiting = self._waiting[:count], self._waiting[count:]
+        if self._stopped:
+            for _, row, _ in rows:
+                self._answered(row.reference, TRY_LATER)
+            return
+        agency = self._agency
+        inputs = [
+            (key, SignalInput(row.person.message(), ref, row.signal(self._partner).SerializeToString()))
+            for key, row, ref in rows
+        ]
+        batch, refs = await asyncio.to_thread(seal, self._letter, inputs, agency.clock(), agency.rng, agency.workers)
+        # A crash from here on leaves the batch in the outbox: the next send settles it first.
+        await self._outbox.store(self._run, batch, refs)
+        self._references.update((key, row.reference) for key, row, _ in rows)
+        await self._launch(batch)
+
+    async def _launch(self, batch: OpenBatch) -> None:
+        await self._slots.acquire()
+        self._raise_failure()
+        if self._stopped:  # trouble came while this one waited for its turn: it stays in the outbox
+            self._slots.release()
+            self._leave(batch)
+            return
+        self._summary.batches += 1
+        task = asyncio.create_task(self._submit(batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        if not task.cancelled() and task.exception() and self._failure is None:
+            self._failure = task.exception()
+
+    async def _drain(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    async def _submit(self, batch: OpenBatch) -> None:
+        """Submit one batch until it has an answer, is refused, or patience ends."""
+        agency = self._agency
+        request = exchange_pb2.SubmitBatchRequest.FromString(batch.request)
+        try:
+            answer = await patiently(lambda: agency.remote.submit(request), self._patience, agency.pause)
+        except RegieError as error:
+            await self._refused(batch, error)
+            return
+        verified = read_answer(answer, batch, self._letter.operators["ledger"], agency.log_verifier)
+        await self._outbox.answer(self._run, batch, verified)
+        for key, outcome in zip(batch.keys, verified.outcomes, strict=True):
+            if key in self._references:  # a batch of an interrupted send: its rows are counted as the file names them
+                self._answered(self._references.pop(key), outcome)
+
+    async def _refused(self, batch: OpenBatch, error: RegieError) -> None:
+        certain = error.reason not in UNREACHABLE | {"INTERNAL"}
+        if certain:
+            # Nothing of the batch was decided, so its rows may go into another one.
+            await self._outbox.abandon(batch)
+        if certain and error.reason not in _RESEAL | {"QUOTA_EXCEEDED"}:
+            raise error
+        inherited = not any(key in self._references for key in batch.keys)
+        if not (certain and inherited and error.reason in _RESEAL):  # else its rows go into a new batch right away
+            self._summary.trouble = self._summary.trouble or error
+        self._leave(batch)
+
+    def _leave(self, batch: OpenBatch) -> None:
+        for key in batch.keys:
+            if key in self._references:
+                self._answered(self._references.pop(key), TRY_LATER)
+
+    async def cancel(self) -> None:
+        """Leave what is in flight; its bytes are in the outbox."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
