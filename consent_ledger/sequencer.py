@@ -6,7 +6,8 @@ Durable order of one group, and what a crash at each step means:
 2. Apply each request to its own overlay. A RegieError is that request's answer and leaves nothing. Crash: as 1.
 3. Append leaves and tile hashes, sign the new checkpoint. Crash: the signature was shown to nobody; as 1.
 4. Finish: make the answers, and store those that must be given again for the same request. Crash: as 1.
-5. Advance the head (compare-and-swap on size and root), commit. Crash during commit: the group is either durable or
+5. Advance the head (compare-and-swap on size and root), commit. Every ten minutes what may no longer be given out is
+   deleted with it, and the -wal file emptied. Crash during commit: the group is either durable or
    not; nobody was answered, and a caller that asks again with the same bytes gets the one answer either way.
 6. Publish the new head, then answer. Crash: durable but unanswered; as 5.
 
@@ -193,8 +194,10 @@ class Sequencer:
             self._store.project(group.writes)
             if head is not self._head:
                 self._store.advance(self._head, head)
-            self._forget(group.now_ms)
+            forgot = self._forget(group.now_ms)
             self._store.commit()
+            if forgot:
+                self._store.truncate_log()
         else:
             self._store.rollback()
         self._head, self._frontier, self._registry = head, frontier, group.registry
@@ -232,11 +235,13 @@ class Sequencer:
             raise RuntimeError(f"the clock is {self._head.time_ms - now_ms} ms before the last signed checkpoint")
         return now_ms
 
-    def _forget(self, now_ms: int) -> None:
+    def _forget(self, now_ms: int) -> bool:
         """Every ten minutes, in the transaction at hand: delete openings and answers past their time."""
-        if now_ms >= self._forgotten_ms + _FORGET_EVERY_MS:
+        due = now_ms >= self._forgotten_ms + _FORGET_EVERY_MS
+        if due:
             self._store.forget(self._forgotten_ms, now_ms, now_ms - _PULL_MEMORY_MS)
             self._forgotten_ms = now_ms
+        return due
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

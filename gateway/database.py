@@ -53,7 +53,11 @@ class Database:
     def _open(self) -> None:
         self._path.touch(mode=0o600)  # before SQLite: its other files take over this one's mode
         self._engine = create_engine(
-            f"sqlite:///{self._path}", module=sqlite, poolclass=StaticPool, connect_args={"check_same_thread": False}
+            f"sqlite:///{self._path}",
+            module=sqlite,
+            poolclass=StaticPool,
+            connect_args={"check_same_thread": False},
+            hide_parameters=True,  # they are elements and ciphertexts: they belong in no exception text (I4)
         )
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))

@@ -20,6 +20,8 @@ from consent_ledger.storage.tables import TRIGGERS, LedgerTable
 
 APPLICATION_ID = 0x52656769  # "Regi"
 SCHEMA_VERSION = 1
+BUSY_MS = 5_000
+"""How long a connection waits for a lock."""
 
 _WRITER_PRAGMAS = (
     "synchronous=FULL",  # an answered commit survives power loss
@@ -27,11 +29,11 @@ _WRITER_PRAGMAS = (
     "recursive_triggers=ON",  # else INSERT OR REPLACE walks through the append-only triggers
     "trusted_schema=OFF",
     "secure_delete=ON",  # erased payloads are overwritten, not only unlinked
-    "busy_timeout=5000",  # readers' checkpoints aside, nobody else writes
+    f"busy_timeout={BUSY_MS}",
     "wal_autocheckpoint=8192",  # pages: a page that a few groups change is copied into the file once
     "cache_size=-65536",  # KiB; subjects are found at random places
 )
-_READER_PRAGMAS = ("query_only=ON", "trusted_schema=OFF", "busy_timeout=5000")
+_READER_PRAGMAS = ("query_only=ON", "trusted_schema=OFF", f"busy_timeout={BUSY_MS}")
 
 
 def unavailable(message: str) -> RegieError:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 from consent_ledger.statecodec import decode, encode
 from consent_ledger.storage import tables
 from consent_ledger.storage.rows import BatchRow, ChangeRow, HeadRow, PayloadRow, PermitRow, PullRow, SubjectRow, Writes
-from consent_ledger.storage.sqlite import Lock, check_file, unavailable, writer_engine
+from consent_ledger.storage.sqlite import BUSY_MS, Lock, check_file, unavailable, writer_engine
 
 _VARIABLES = 30_000  # SQLite binds at most 32,766 values in one statement
 _TABLES = tables.LedgerTable.metadata.tables
@@ -67,6 +67,16 @@ class LedgerStore:
     def commit(self) -> None:
         """Make the transaction durable. When this raises, whether it is durable is unknown."""
         self._connection.commit()
+
+    def truncate_log(self) -> None:
+        """Move the -wal file into the database and empty it, so that deleted bytes are in neither of them.
+
+        Between transactions only. Readers at work are not waited for: the next time does it.
+        """
+        cursor = self._connection.connection.cursor()
+        for pragma in ("busy_timeout=0", "wal_checkpoint(TRUNCATE)", f"busy_timeout={BUSY_MS}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
 
     def rollback(self) -> None:
         """Forget the transaction."""

@@ -32,9 +32,9 @@ class IdentifierError(ValueError):
 
 
 def _match(field_name: str, text: str, pattern: str, rule: str) -> str:
-    """Return the text without spaces around it; it must be ASCII and match all of the pattern."""
+    """Return the text without spaces around it; it must match all of the pattern."""
     stripped = text.strip(" ")
-    if re.fullmatch(pattern, stripped, re.ASCII) is None:
+    if re.fullmatch(pattern, stripped) is None:
         raise IdentifierError(field_name, rule)
     return stripped
 

@@ -100,7 +100,6 @@ def verify_evaluation(blinded: bytes, evaluation: Evaluation, workers: Executor 
     """
     inputs = group.decode(blinded, field="blinded", workers=workers)
     outputs = group.decode(evaluation.elements, len(inputs), field="elements", workers=workers)
-    group.decode(evaluation.key.public_key, 1, field="key")
     oprf.verify(evaluation.key.public_key, inputs, outputs, evaluation.proof, workers)
 
 

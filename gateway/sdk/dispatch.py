@@ -10,10 +10,9 @@ from consent_ledger.errors import RegieError
 from consent_ledger.v1 import events_pb2
 from gateway.crypto.batch import SignalInput
 from gateway.sdk.agency import Agency
-from gateway.sdk.describe import partner_kind
 from gateway.sdk.outbox import TRY_LATER, UNANSWERED, OpenBatch, Outbox, Run
 from gateway.sdk.remote import UNREACHABLE, patiently
-from gateway.sdk.rows import SignalRow
+from gateway.sdk.rows import Prepared
 from gateway.sdk.sealing import Letter, read_answer, seal
 from gateway.v1 import exchange_pb2
 
@@ -66,8 +65,7 @@ class Dispatch:
         self._agency, self._outbox, self._run, self._letter = agency, outbox, run, letter
         self._patience, self._progress = patience, progress
         self._summary = Summary()
-        self._partner = partner_kind(letter.sender.kind)
-        self._waiting: list[tuple[bytes, SignalRow, bytes]] = []
+        self._waiting: list[tuple[bytes, Prepared, bytes]] = []
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._references: dict[bytes, str] = {}
@@ -82,7 +80,7 @@ class Dispatch:
                 await self._launch(batch)
         await self._drain()
 
-    async def take(self, rows: Sequence[tuple[bytes, SignalRow]]) -> None:
+    async def take(self, rows: Sequence[tuple[bytes, Prepared]]) -> None:
         """Deal with at most 1000 rows: answered ones are counted, the others wait for a full batch."""
         known = await self._outbox.look_up(self._run, [key for key, _ in rows])
         for key, row in rows:
@@ -122,10 +120,7 @@ class Dispatch:
                 self._answered(row.reference, TRY_LATER)
             return
         agency = self._agency
-        inputs = [
-            (key, SignalInput(row.person.message(), ref, row.signal(self._partner).SerializeToString()))
-            for key, row, ref in rows
-        ]
+        inputs = [(key, SignalInput(row.message, ref, row.payload)) for key, row, ref in rows]
         batch, refs = await asyncio.to_thread(seal, self._letter, inputs, agency.clock(), agency.rng, agency.workers)
         # A crash from here on leaves the batch in the outbox: the next send settles it first.
         await self._outbox.store(self._run, batch, refs)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Field
 
@@ -153,8 +154,7 @@ class Outbox:
 
     async def look_up(self, run: Run, keys: Sequence[bytes]) -> dict[bytes, Standing]:
         """Return what is known of at most 1000 rows; a row that was never asked about is absent."""
-        query = select(_ROWS).where(_ROWS.c.key.in_(keys))
-        rows = await self._database.run(lambda connection: connection.execute(query).all())
+        rows = await self._database.run(lambda connection: _look_up(connection, keys))
         return {
             row.key: Standing(row.signal_ref, _holds(run, row.run, row.outcome), row.batch is not None) for row in rows
         }
@@ -170,6 +170,21 @@ class Outbox:
     async def abandon(self, batch: OpenBatch) -> None:
         """Forget a batch that expired or was refused as a whole; its rows may go into a new one."""
         await self._database.run(lambda connection: _abandon(connection, batch))
+
+
+# For a thousand rows at once, compiling a statement and binding by name would cost as much as sealing them. So would
+# bytes, for each of which the driver looks for an adapter; bytearrays it takes as they are.
+_STORE_ROW = """
+INSERT INTO sent_row (key, signal_ref, outcome, run, batch) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET outcome = excluded.outcome, run = excluded.run, batch = excluded.batch
+"""
+_ANSWER_ROW = "UPDATE sent_row SET outcome = ?, run = ?, batch = NULL WHERE key = ?"
+_LOOK_UP = "SELECT key, signal_ref, outcome, run, batch FROM sent_row WHERE key IN ({})"
+
+
+def _look_up(connection: Connection, keys: Sequence[bytes]) -> Sequence[Row[Any]]:
+    marks = ",".join("?" * len(keys))
+    return connection.exec_driver_sql(_LOOK_UP.format(marks), tuple(map(bytearray, keys))).all()
 
 
 def _holds(run: Run, answered_in: int, outcome: int) -> int:
@@ -201,26 +216,17 @@ def _store(connection: Connection, run: Run, batch: OpenBatch, references: Seque
             expires_ms=batch.expires_ms,
         )
     )
-    row = insert(_ROWS)
-    row = row.on_conflict_do_update(
-        index_elements=["key"], set_={name: row.excluded[name] for name in ("batch", "run", "outcome")}
-    )
-    connection.execute(
-        row,
-        [
-            {"key": key, "signal_ref": reference, "outcome": UNANSWERED, "run": run.id, "batch": batch.batch_id}
-            for key, reference in zip(batch.keys, references, strict=True)
-        ],
+    rows = zip(batch.keys, references, strict=True)
+    connection.exec_driver_sql(
+        _STORE_ROW, [(bytearray(key), bytearray(ref), UNANSWERED, run.id, batch.batch_id) for key, ref in rows]
     )
 
 
 def _answer(connection: Connection, run: Run, batch: OpenBatch, answer: Answer) -> None:
     answered = update(_BATCHES).where(_BATCHES.c.batch_id == batch.batch_id)
     connection.execute(answered.values(request=None, answer=answer.decision_list, signature=answer.signature))
-    for outcome in set(answer.outcomes):
-        keys = [key for key, got in zip(batch.keys, answer.outcomes, strict=True) if got == outcome]
-        rows = update(_ROWS).where(_ROWS.c.key.in_(keys))
-        connection.execute(rows.values(outcome=outcome, run=run.id, batch=None))
+    rows = zip(answer.outcomes, batch.keys, strict=True)
+    connection.exec_driver_sql(_ANSWER_ROW, [(outcome, run.id, bytearray(key)) for outcome, key in rows])
 
 
 def _abandon(connection: Connection, batch: OpenBatch) -> None:

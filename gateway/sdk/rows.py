@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from gateway.crypto.identifiers import ADDRESS, BSN, AddressBirthDate, Bsn
 from gateway.v1 import signals_pb2
@@ -71,6 +71,19 @@ class IncomeRow:
 
 
 SignalRow = ArrearsRow | IncomeRow
+
+
+class Prepared(NamedTuple):
+    """A row as it is sent: its reference, the identifier's message bytes and the Signal bytes, made once."""
+
+    reference: str
+    message: bytes
+    payload: bytes
+
+
+def prepare(row: SignalRow, partner: signals_pb2.PartnerKind.ValueType) -> Prepared:
+    """Make what is sent of a row by a sender of this kind."""
+    return Prepared(row.reference, row.person.message(), row.signal(partner).SerializeToString(deterministic=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from gateway.sdk.dispatch import BATCH_SIZE, Dispatch, Progress, Summary
 from gateway.sdk.local import Busy, KeyedHash
 from gateway.sdk.outbox import Outbox
 from gateway.sdk.remote import FIRST_PAUSE, LONGEST_PAUSE
-from gateway.sdk.rows import ArrearsRow, SignalRow
-from gateway.sdk.sealing import Basis, Letter, address_letter
+from gateway.sdk.rows import ArrearsRow, Prepared, SignalRow, prepare
+from gateway.sdk.sealing import Basis, address_letter
 
 __all__ = ["PATIENCE_SECONDS", "Progress", "Sender", "Summary", "check_fit", "default_items", "options_key"]
 
@@ -54,12 +54,15 @@ class Sender:
         """
         if len({row.reference for row in rows}) != len(rows):
             raise RegieError("FIELD_INVALID", "each row needs a reference of its own", "reference")
-        digest = self._hash(
-            b"rows", *(self._row_material(row) for row in rows), *_options(purpose, recipient, items, basis)
-        )
-        return await self.send_rows(
-            rows,
+        partner = partner_kind((await self._agency.me()).kind)
+        prepared = [prepare(row, partner) for row in rows]
+        material = [part for one in prepared for part in (one.reference.encode(), one.message, one.payload)]
+        digest = self._hash(b"rows", *material, *_options(purpose, recipient, items, basis))
+        natural = tuple(row.natural_item for row in rows[:1])
+        return await self._send(
+            prepared,
             digest,
+            natural,
             purpose=purpose,
             recipient=recipient,
             items=items,
@@ -81,11 +84,37 @@ class Sender:
         progress: Progress = lambda _: None,
     ) -> Summary:
         """Send rows as they come; ``digest`` tells whether this is the send that was interrupted before."""
-        agency, begun = self._agency, monotonic()
-        registry = await agency.registry()
+        partner = partner_kind((await self._agency.me()).kind)
         rows = iter(rows)
         first = list(islice(rows, 1))
-        chosen = tuple(items) or default_items(registry.purpose(purpose), first)
+        return await self._send(
+            (prepare(row, partner) for row in chain(first, rows)),
+            digest,
+            tuple(row.natural_item for row in first),
+            purpose=purpose,
+            recipient=recipient,
+            items=items,
+            basis=basis,
+            patience=patience,
+            progress=progress,
+        )
+
+    async def _send(
+        self,
+        rows: Iterable[Prepared],
+        digest: bytes,
+        natural_items: tuple[str, ...],
+        *,
+        purpose: str,
+        recipient: str,
+        items: Sequence[str],
+        basis: Basis,
+        patience: float,
+        progress: Progress,
+    ) -> Summary:
+        agency, begun = self._agency, monotonic()
+        registry = await agency.registry()
+        chosen = tuple(items) or default_items(registry.purpose(purpose), natural_items)
         letter = address_letter(
             registry, agency.organisation, recipient=recipient, purpose=purpose, items=chosen, basis=basis
         )
@@ -95,8 +124,9 @@ class Sender:
             dispatch = Dispatch(agency, outbox, run, letter, patience=patience, progress=progress)
             try:
                 await dispatch.settle_open()
-                for chunk in _chunks(chain(first, rows), BATCH_SIZE):
-                    await dispatch.take([(self._key(letter, row), row) for row in chunk])
+                options = _options(letter.purpose.id, letter.recipient.oin, letter.items, letter.basis)
+                for chunk in _chunks(iter(rows), BATCH_SIZE):
+                    await dispatch.take([(self._key(row, options), row) for row in chunk])
                 summary = await dispatch.finish()
             finally:
                 await dispatch.cancel()
@@ -115,14 +145,8 @@ class Sender:
             await self._agency.pause(wait)
             waited, wait = waited + wait, min(2 * wait, LONGEST_PAUSE)
 
-    def _key(self, letter: Letter, row: SignalRow) -> bytes:
-        return self._hash(
-            self._row_material(row), *_options(letter.purpose.id, letter.recipient.oin, letter.items, letter.basis)
-        )
-
-    def _row_material(self, row: SignalRow) -> bytes:
-        signal = row.signal(partner_kind("")).SerializeToString(deterministic=True)
-        return self._hash(row.reference.encode(), row.person.message(), signal)
+    def _key(self, row: Prepared, options: tuple[bytes, ...]) -> bytes:
+        return self._hash(row.reference.encode(), row.message, row.payload, *options)
 
 
 def _options(purpose: str, recipient: str, items: Sequence[str], basis: Basis) -> tuple[bytes, ...]:
@@ -134,10 +158,10 @@ def options_key(purpose: str, recipient: str, items: Sequence[str], basis: Basis
     return b"\0".join(_options(purpose, recipient, items, basis))
 
 
-def default_items(purpose: Purpose, rows: Sequence[SignalRow]) -> tuple[str, ...]:
+def default_items(purpose: Purpose, natural_items: tuple[str, ...]) -> tuple[str, ...]:
     """Return the purpose's own data items; for a prohibited purpose, the natural one of the rows."""
     if purpose.prohibited or not purpose.items:
-        return tuple(row.natural_item for row in rows[:1]) or (ArrearsRow.natural_item,)
+        return natural_items or (ArrearsRow.natural_item,)
     return tuple(item.name for item in purpose.items)
 
 
@@ -153,6 +177,6 @@ def check_fit(registry: Registry, purpose: Purpose, scheme: str) -> None:
         raise RegieError("FIELD_INVALID", f"{kind} file is for {' or '.join(fits)}, not for {purpose.id}", "purpose")
 
 
-def _chunks(rows: Iterator[SignalRow], size: int) -> Iterator[list[SignalRow]]:
+def _chunks(rows: Iterator[Prepared], size: int) -> Iterator[list[Prepared]]:
     while chunk := list(islice(rows, size)):
         yield chunk

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -17,14 +19,16 @@ from gateway.home import Home
 from gateway.sdk import choices
 from gateway.sdk.agency import Agency
 from gateway.sdk.rows import ArrearsRow, ChoiceRow, Resident, ResidentRow
-from gateway.server import serving
 from gateway.town.participants import LAMPJE, TOWN, VIEWER, ZONNEVEEN
 from tests.bench import limits
+from tests.support.command import Regie, served
 
 PURPOSE = "vroegsignalering-energie"
-PEOPLE = 1000
-SIZES = {1: 20, 10: 10, 100: 6, 1000: 5}
+PEOPLE = 8000
+SIZES = {1: 40, 10: 20, 100: 12}
 """Signals in a batch: how many batches are sent, one after the other."""
+LARGE, SENDS = 8, 5
+"""Batches of 1000 in one send (the SDK keeps two in flight), and how many such sends."""
 
 
 def person(number: int) -> AddressBirthDate:
@@ -52,25 +56,50 @@ async def prepare(home: Home) -> None:
         registry = await portal.registry()
         answers = ("JA", "JA", "JA", "NEE")
         rows = [
-            ChoiceRow(one, LAMPJE.oin, ZONNEVEEN.oin, PURPOSE, (), answers[n % 4], None if answers[n % 4] == "NEE" else 6)
+            ChoiceRow(
+                one, LAMPJE.oin, ZONNEVEEN.oin, PURPOSE, (), answers[n % 4], None if answers[n % 4] == "NEE" else 6
+            )
             for n, one in enumerate(everybody)
         ]
         wishes = [choices.choice(one, registry.purpose(PURPOSE)) for one in rows]
         await portal.portal().record(wishes)
 
 
-async def send(agency: Agency, size: int, batches: int, round_: int) -> tuple[float, float]:
-    """Send batches of one size; return the seconds on the clock and of processor time, per batch (median)."""
+def busy_seconds(process: subprocess.Popen[str]) -> float:
+    """Return the processor time of this process and the servers'."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return process_time() + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Cost:
+    wall: float
+    busy: float
+
+
+async def send(agency: Agency, servers: subprocess.Popen[str], rows: int, times: int, round_: int) -> Cost:
+    """Send so many rows so many times; return the median seconds, on the clock and of all processors, of one send."""
     wall, busy = [], []
-    for number in range(batches + 1):
-        rows = [row(at, round_ + number) for at in range(size)]
-        begun, used = perf_counter(), process_time()
-        summary = await agency.sender().send(rows, purpose=PURPOSE, recipient=ZONNEVEEN.oin)
+    for number in range(times + 1):
+        sent = [row((rows * number + at) % PEOPLE, round_ + number) for at in range(rows)]
+        begun, used = perf_counter(), busy_seconds(servers)
+        summary = await agency.sender().send(sent, purpose=PURPOSE, recipient=ZONNEVEEN.oin)
         if number:  # the first connects and warms up
             wall.append(perf_counter() - begun)
-            busy.append(process_time() - used)
+            busy.append(busy_seconds(servers) - used)
         assert summary.counts["probeer_later"] == 0, summary
-    return statistics.median(wall), statistics.median(busy)
+    return Cost(statistics.median(wall), statistics.median(busy))
+
+
+def figures_of(cost: Cost, signals: int, limit: Cost) -> dict[str, float]:
+    """Ratios of what a signal costs to its bare group operations: of the clock with all cores, and of processor time."""
+    return {
+        "per_s": round(signals / cost.wall, 1),
+        "ratio": round(cost.wall / limit.wall, 2),
+        "cpu_ratio": round(cost.busy / limit.busy, 2),
+        "cpu_us_per_signal": round(cost.busy / signals * 1e6, 1),
+        "limit_cpu_us_per_signal": round(limit.busy / signals * 1e6, 1),
+    }
 
 
 async def receive(home: Home) -> tuple[int, float]:
@@ -85,26 +114,22 @@ async def receive(home: Home) -> tuple[int, float]:
 
 
 async def measure(folder: Path) -> dict[str, object]:
-    """Return the figures of the submission and delivery paths."""
+    """Return the figures of the submission and delivery paths; every role in one process, the agency in this one."""
     home = found_home(folder / "home", TOWN, system_clock, demo=True)
     figures: dict[str, object] = {}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
-        async with serving(home, ("gateway", "pseudonyms", "ledger")) as served:
-            await served.ready()
-            await prepare(home)
-            async with Agency.open(home, LAMPJE.oin) as agency:
-                round_ = 0
-                for size, batches in SIZES.items():
-                    limit = limits.submission_seconds(size, workers)
-                    wall, busy = await send(agency, size, batches, round_)
-                    round_ += batches + 1
-                    figures[f"batch_{size}"] = {
-                        "per_s": round(size / wall, 1),
-                        "ratio": round(wall / limit, 2),
-                        "cpu_us_per_signal": round(busy / size * 1e6, 1),
-                        "limit_us_per_signal": round(limit / size * 1e6, 1),
-                    }
-            count, seconds = await receive(home)
-            bare = limits.delivery_seconds(1000, workers) * count / 1000
+    with ThreadPoolExecutor(os.cpu_count() or 1) as workers, served(Regie(home.folder)) as server:
+        await prepare(home)
+        async with Agency.open(home, LAMPJE.oin) as agency:
+            round_ = 0
+            for size, times in SIZES.items():
+                limit = Cost(*limits.submission_seconds(size, workers))
+                cost = await send(agency, server.process, size, times, round_)
+                round_ += times + 1
+                figures[f"batch_{size}"] = figures_of(cost, size, limit)
+            limit = Cost(*limits.submission_seconds(1000 * LARGE, workers))
+            cost = await send(agency, server.process, 1000 * LARGE, SENDS, round_)
+            figures["batch_1000"] = figures_of(cost, 1000 * LARGE, limit)
+        count, seconds = await receive(home)
+        bare = limits.delivery_seconds(1000, workers) * count / 1000
     delivery = {"signals": count, "per_s": round(count / seconds, 1), "ratio": round(seconds / bare, 2)}
     return {"submission": figures, "delivery": delivery}

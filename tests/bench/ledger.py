@@ -9,10 +9,10 @@ from time import perf_counter
 
 from consent_ledger.clock import system_clock
 from consent_ledger.hashing import header_hash, sha256
+from consent_ledger.log.checkpoint import Checkpoint, sign_checkpoint
 from consent_ledger.log.merkle import leaf_hash
 from consent_ledger.log.note import Signer
 from consent_ledger.log.tiles import Frontier
-from consent_ledger.log.checkpoint import Checkpoint, sign_checkpoint
 from consent_ledger.sequencer import Sequencer, open_ledger
 from consent_ledger.v1 import batch_pb2
 from consent_ledger.verify import verify_log

@@ -1,11 +1,14 @@
 """What the sequencer relies on from a store; every backend of the ledger is added to BACKENDS and passes the same."""
 
+from time import monotonic
+
 import pytest
 
 from consent_ledger.log.merkle import leaf_hash
 from consent_ledger.log.tiles import Frontier, root
 from consent_ledger.sequencer import create_ledger
 from consent_ledger.state import Choice, SubjectState
+from consent_ledger.storage.reader import LedgerReader
 from consent_ledger.storage.rows import (
     BatchRow,
     ChangeRow,
@@ -169,4 +172,21 @@ def test_many_keys_in_one_question(opens):
     store.begin()
     assert store.subjects([n.to_bytes(32, "big") for n in range(70_000)]) == {}
     store.rollback()
+    store.close()
+
+
+def test_emptying_the_log_of_writes_waits_for_nobody(opens):
+    store = opens()
+    reader = LedgerReader(store.path)
+    with reader.snapshot() as before:
+        size = before.head().size
+        store.begin()
+        store.append(writes(size), [])
+        store.commit()
+        begun = monotonic()
+        store.truncate_log()
+        assert monotonic() - begun < 2
+    store.truncate_log()
+    assert store.path.with_name("ledger.db-wal").stat().st_size == 0
+    reader.close()
     store.close()

@@ -130,7 +130,7 @@ class FakeCrypto:
         return OpenedBatch(positions, tuple(self.subjects(purpose, epoch, elements)), hh)
 
     def subjects(self, purpose: str, epoch: int, elements: Sequence[bytes]) -> list[bytes]:
-        if any(not item.strip(b"\0") for item in elements):
+        if not elements or any(not item.strip(b"\0") for item in elements):
             raise RegieError("ELEMENT_INVALID", "the identity", field="elements")
         return [subject(item.rstrip(b"\0").decode(), purpose) for item in elements]
 

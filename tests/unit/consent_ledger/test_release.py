@@ -241,6 +241,27 @@ def test_a_signal_withheld_does_not_count_towards_the_cap(ledger):
     assert ledger.reasons() == ["ALLOWED", "RATE_CAP", "ALLOWED", "RATE_CAP", "RATE_CAP", "ALLOWED"]
 
 
+def test_what_was_delivered_counts_also_when_a_later_pull_is_refused(ledger):
+    ledger.record("anna", preferences=pb.Preferences(most_per_30_days=1))
+    one, _ = ledger.decide(["anna"], 1)
+    assert ledger.release(one, 1).signals
+    ledger.record("anna", pause=consents.Pause())
+    assert not ledger.release(one, 2).signals
+    ledger.record("anna", resume=consents.Resume())
+    ledger.decide(["anna"], 2)
+    assert ledger.reasons() == ["ALLOWED", "RATE_CAP"]
+
+
+def test_the_first_withdrawal_is_the_one_that_stopped_it(ledger):
+    ledger.record("anna", withdraw=consents.Withdraw(scope=scope()))
+    first = ledger.sequencer.head.size - 1
+    ledger.clock.forward(days=1)
+    ledger.record("anna", withdraw=consents.Withdraw(scope=scope()))
+    ledger.decide(["anna"])
+    assert first in ledger.events()[-1][2].decided_by
+    assert first + 1 not in ledger.events()[-1][2].decided_by
+
+
 # -- afterwards -----------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from tests.support.ledger import (
     grant,
     header,
     listed,
+    opening,
     pull,
     record_work,
     release_work,
@@ -321,6 +322,7 @@ def test_the_clock_set_back_is_fatal_to_signing(path):
     ledger.clock.forward(days=-0.5)
     work = decide_work(["anna"], header(2, now_ms=ledger.clock()))
     assert reason_of(lambda: ledger.sequencer.submit(work).result(10)) == "LEDGER_UNAVAILABLE"
+    assert isinstance(ledger.sequencer.failure, RuntimeError)  # by us; the head's trigger would stop it too
     ledger.close()
     assert reason_of(lambda: Ledger(path, ledger.clock)) == "LEDGER_UNAVAILABLE"
     ledger.clock.forward(days=0.5)
@@ -422,4 +424,7 @@ def test_expired_openings_and_old_answers_are_deleted(path):
         assert snapshot.permits(waiting)[0].opening is None
         assert snapshot.permits(delivered)[0].opening  # the resident's copy opens with it
         assert snapshot._all("SELECT count(*) FROM pull_nonce") == [(0,)]
+    files = path.read_bytes() + path.with_name("ledger.db-wal").read_bytes()
+    assert opening(delivered, 0) in files
+    assert opening(waiting, 0) not in files  # overwritten, in the -wal file too
     ledger.close()

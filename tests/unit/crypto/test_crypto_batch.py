@@ -165,9 +165,10 @@ def test_a_broken_generator_repeats_nothing_across_batches_slots_or_senders():
 
 
 def test_a_known_hedge_key_repeats_nothing_with_a_sound_generator():
-    one = seal_with(random.Random(1).randbytes, bytes(16), [b"a"])
-    two = seal_with(random.Random(2).randbytes, bytes(16), [b"a"])
-    assert one.blinded != two.blinded
+    one = seal_with(random.Random(1).randbytes, bytes(16), [b"a"] * 8)
+    two = seal_with(random.Random(2).randbytes, bytes(16), [b"a"] * 8)
+    assert one.positions == two.positions, "all slots are taken: only fresh randomness differs"
+    assert not set(split(one.blinded, 32)) & set(split(two.blinded, 32))
     assert one.filler_seed != two.filler_seed
 
 

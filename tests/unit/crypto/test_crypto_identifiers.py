@@ -178,6 +178,11 @@ def test_birth_dates_that_are_refused(text):
     refused("birth_date", lambda: BagBirthDate("0344200000000001", text, today=TODAY))
 
 
+@pytest.mark.parametrize("text", ["1980-00-00", "1980-02-00", "1980-00-12", "0000-02-12"])
+def test_incomplete_dates_are_told_so(text):
+    assert "complete" in refused("birth_date", lambda: address(birth_date=text))
+
+
 @pytest.mark.parametrize("text", ["1900-01-01", "2000-02-29", "2026-11-23"])
 def test_birth_dates_that_are_real(text):
     assert address(birth_date=text).birth_date == text

@@ -145,6 +145,10 @@ def test_items_that_are_missing():
     refused("PROOF_INVALID.*fewer", replace(DELIVERY, items=[]))
 
 
+def test_a_position_delivered_twice():
+    refused("PROOF_INVALID.*once", replace(DELIVERY, items=[*DELIVERY.items, DELIVERY.items[0]]))
+
+
 def test_a_position_released_twice():
     signals = [ReleasedSignal(position=POSITIONS[0], opening=SIGNALS.opened.opening(POSITIONS[0]))] * 2
     refused("PROOF_INVALID.*once", with_content(ReleaseContent(signals=signals).SerializeToString()))

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from consent_ledger.errors import RegieError
+from consent_ledger.v1.events_pb2 import KEY_USAGE_HPKE_MLKEM768_X25519, KEY_USAGE_SIGN_ED25519
 from gateway.crypto import signatures
 
 KEY = signatures.signing_key(bytes(range(32)))
@@ -42,3 +43,5 @@ def test_labels_have_one_form(label):
 def test_key_id():
     assert signatures.key_id(1, b"public") == hashlib.sha256(b"regie/keyid/v1\x01public").digest()[:8]
     assert signatures.key_id(1, b"public") != signatures.key_id(2, b"public")
+    assert signatures.USAGE_SIGN == KEY_USAGE_SIGN_ED25519
+    assert signatures.USAGE_HPKE == KEY_USAGE_HPKE_MLKEM768_X25519
