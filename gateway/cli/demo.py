@@ -62,6 +62,8 @@ async def _demo(folder: Path, output: Output, teller: Teller, *, leave: bool) ->
     from datetime import UTC, datetime
     from time import monotonic
 
+    import structlog
+
     from gateway.directory.founding import found_home
     from gateway.server import serving
     from gateway.telemetry import logs
@@ -78,6 +80,7 @@ async def _demo(folder: Path, output: Output, teller: Teller, *, leave: bool) ->
     async with AsyncExitStack() as stack:
         # The servers' own log lines would stand in the middle of the story.
         logs.configure(stack.enter_context((folder / "demo.log").open("a", encoding="utf-8")))
+        stack.callback(structlog.reset_defaults)
         served = await stack.enter_async_context(serving(home, ROLES, clock))
         await served.ready()
         count = await play(home, town, clock, teller)

@@ -46,6 +46,12 @@ def test_a_grant_becomes_an_event_within_its_ceilings(ledger):
     assert [(link.subject, link.subject_seq, link.previous) for link in private.links] == [(subject("anna"), 1, b"")]
 
 
+def test_a_choice_cannot_have_held_before_it_was_recorded(ledger):
+    ledger.record("anna", grant=grant(months=6, valid_from_ms=NOW - 90 * DAY_MS))
+    granted = ledger.events()[-1][1].consent_granted
+    assert (granted.valid_from_ms, granted.valid_until_ms) == (NOW, add_months(NOW, 6))
+
+
 WRONG = [
     ({"grant": grant(items=["betalingsachterstand", "bedrag"])}, "BEYOND_PURPOSE", "grant.items"),
     ({"grant": grant(items=[])}, "BEYOND_PURPOSE", "grant.items"),
