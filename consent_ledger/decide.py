@@ -49,16 +49,20 @@ class Decision(NamedTuple):
 
 def decide(registry: Registry, state: SubjectState | None, request: ExchangeRequest, now_ms: int) -> Decision:
     """Judge one signal about one subject (None: the ledger knows nothing of it); never raises, never guesses."""
-    return judge_of(registry, request, now_ms)(state)
+    return judge_of(registry, request, now_ms)(state, request.recheck)
 
 
-def judge_of(registry: Registry, request: ExchangeRequest, now_ms: int) -> Callable[[SubjectState | None], Decision]:
+Judge = Callable[["SubjectState | None", "int | None"], Decision]
+"""(state, recheck) -> decision."""
+
+
+def judge_of(registry: Registry, request: ExchangeRequest, now_ms: int) -> Judge:
     """Return ``decide`` for many subjects of one request: what is the same for all of them is looked up once."""
     refusal = refused_for_all(registry, request)
     if refusal is not None:
-        return lambda _state: refusal
+        return lambda _state, _recheck: refusal
     terms = terms_of(registry, request)
-    return lambda state: decide_for(terms, state, now_ms)
+    return lambda state, recheck: decide_for(terms, state, now_ms, recheck)
 
 
 def refused_for_all(registry: Registry, request: ExchangeRequest) -> Decision | None:
@@ -106,7 +110,7 @@ def terms_of(registry: Registry, request: ExchangeRequest) -> Terms:
     )
 
 
-def decide_for(terms: Terms, state: SubjectState | None, now_ms: int) -> Decision:
+def decide_for(terms: Terms, state: SubjectState | None, now_ms: int, recheck: int | None) -> Decision:
     """Judge one subject under the terms of its batch: the reasons from PAUSED on."""
     state = state or EMPTY
     if state.pause and state.paused(now_ms):
@@ -114,7 +118,7 @@ def decide_for(terms: Terms, state: SubjectState | None, now_ms: int) -> Decisio
     choice = state.choices.get(terms.party)
     if choice is None:
         return Decision(pb.REASON_NO_CONSENT)
-    case = Case(terms, state, choice, now_ms, _judged_ms(terms.request, state, now_ms))
+    case = Case(terms, state, choice, now_ms, recheck, _judged_ms(state, now_ms, recheck))
     for rule in RULES:
         decision = rule(case)
         if decision is not None:
@@ -122,15 +126,15 @@ def decide_for(terms: Terms, state: SubjectState | None, now_ms: int) -> Decisio
     return _allowed(case)
 
 
-def _judged_ms(request: ExchangeRequest, state: SubjectState, now_ms: int) -> int:
+def _judged_ms(state: SubjectState, now_ms: int, recheck: int | None) -> int:
     """Return the time that answers and windows are judged at: for a permit being released, when it was given.
 
     A resident's stop, pause or expiry counts until the last moment; the days to answer or to try it alone do not run
     out for a signal that came in time and waits at the recipient's door.
     """
-    if request.recheck is None:
+    if recheck is None:
         return now_ms
-    return next((e.decided_ms for e in state.exchanges if e.decided_index == request.recheck), now_ms)
+    return next((e.decided_ms for e in state.exchanges if e.decided_index == recheck), now_ms)
 
 
 class Case(NamedTuple):
@@ -140,11 +144,12 @@ class Case(NamedTuple):
     state: SubjectState
     choice: Choice
     now_ms: int
+    recheck: int | None
     judged_ms: int
 
     def usable(self, used_by: int | None) -> bool:
         """Tell whether an answer or window is still free, or is the one that let this very permit through."""
-        return used_by is None or used_by == self.terms.request.recheck
+        return used_by is None or used_by == self.recheck
 
 
 Rule = Callable[[Case], "Decision | None"]
@@ -229,7 +234,7 @@ def _rate_cap(case: Case) -> Decision | None:
 
 
 def _counts(exchange: Exchange, case: Case) -> bool:
-    return exchange.decided_index != case.terms.request.recheck and exchange.counted_ms > case.now_ms - COUNTED_MS
+    return exchange.decided_index != case.recheck and exchange.counted_ms > case.now_ms - COUNTED_MS
 
 
 def _self_first_window(case: Case) -> Decision | None:

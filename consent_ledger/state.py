@@ -151,7 +151,7 @@ def after_decision(
 ) -> SubjectState:
     """Return the state after ``ExchangeDecided``: a permit counts; a question or window opens unless it was open."""
     if reason == pb.REASON_ALLOWED:
-        recent = tuple(e for e in state.exchanges if e.counted_ms > time_ms - COUNTED_MS)
+        recent = [e for e in state.exchanges if e.counted_ms > time_ms - COUNTED_MS]
         return state._replace(exchanges=(*recent, Exchange(index, time_ms)))
     choice = state.choices.get(party)
     if choice is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 
 from consent_ledger.statecodec import decode, encode
 from consent_ledger.storage import tables
@@ -21,7 +21,14 @@ _VARIABLES = 30_000  # SQLite binds at most 32,766 values in one statement
 _TABLES = tables.LedgerTable.metadata.tables
 
 
-def _statement(name: str, *replaced: str, columns: Sequence[str] = ()) -> sa.Insert:
+# Numbers and bytearrays only, as in ``append``: -1 and an empty opening stand for NULL.
+_BECAME = """
+UPDATE permit SET opening = nullif(?, x''), released_idx = nullif(?, -1), withheld_idx = nullif(?, -1),
+acknowledged_idx = nullif(?, -1) WHERE header_hash = ? AND position = ?
+"""
+
+
+def _statement(name: str, *replaced: str, columns: Sequence[str] = ()) -> Insert:
     """Insert rows of these columns (none named: all); on the same key, replace the columns in ``replaced``."""
     table = _TABLES[name]
     statement = insert(table).values({column: sa.bindparam(column) for column in columns or table.columns.keys()})
@@ -39,8 +46,9 @@ _INSERTS = {
     "subject": _statement("subject", "seq", "last", "state"),
     "subject_entry": _statement("subject_entry"),
     "batch": _statement("batch"),
-    "new_permit": _statement("permit", columns=("header_hash", "position", "decided_idx", "opening", "subject")),
-    "permit": _statement("permit", "opening", "released_idx", "withheld_idx", "acknowledged_idx"),
+    "new_permit": _statement(
+        "permit", columns=("header_hash", "position", "decided_idx", "opening", "subject")
+    ).on_conflict_do_nothing(),
     "pull_nonce": _statement("pull_nonce"),
     "change": _statement("change"),
 }
@@ -168,12 +176,16 @@ class LedgerStore:
         self._insert("subject", rows)
         self._insert("subject_entry", [(bytearray(key), index) for key, index in sorted(writes.entries)])
         self._insert("batch", list(writes.batches.values()))
-        permits = [permit for permits in writes.permits.values() for permit in permits.values()]
-        fresh = [permit for permit in permits if permit.fresh]
-        self._insert("new_permit", [_new_permit(permit) for permit in fresh])
-        self._insert("permit", [permit for permit in permits if not permit.fresh])
+        self._store_permits([permit for permits in writes.permits.values() for permit in permits.values()])
         self._insert("pull_nonce", list(writes.pulls.values()))
         self._insert("change", list(writes.changes.values()))
+
+    def _store_permits(self, permits: Sequence[PermitRow]) -> None:
+        """Insert those that are new, and say of the others what became of them."""
+        self._insert("new_permit", [_new_permit(permit) for permit in permits])
+        became = [_became(permit) for permit in permits if not permit.fresh]
+        if became:
+            self._connection.exec_driver_sql(_BECAME, became)
 
     def advance(self, old: HeadRow, new: HeadRow) -> None:
         """Move the head, if it still is ``old``; raises RuntimeError when somebody else moved it."""
@@ -223,14 +235,19 @@ class LedgerStore:
 
 
 def _new_permit(permit: PermitRow) -> tuple[bytearray, int, int, bytearray, bytearray]:
-    assert permit.opening is not None, "a permit begins with its opening"
     return (
         bytearray(permit.header_hash),
         permit.position,
         permit.decided_idx,
-        bytearray(permit.opening),
+        bytearray(permit.opening or b""),
         bytearray(permit.subject),
     )
+
+
+def _became(permit: PermitRow) -> tuple[bytearray, int, int, int, bytearray, int]:
+    released, withheld, acknowledged = (-1 if index is None else index for index in permit[5:])
+    opening, header_hash = bytearray(permit.opening or b""), bytearray(permit.header_hash)
+    return opening, released, withheld, acknowledged, header_hash, permit.position
 
 
 def read_tile(connection: sa.Connection, level: int, index: int, width: int) -> bytes:

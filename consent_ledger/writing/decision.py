@@ -29,7 +29,7 @@ def check_fresh(header: batch_pb2.BatchHeader, now_ms: int) -> None:
         raise RegieError("NOT_FRESH", "a batch lives at most 72 hours", field="header.expires_ms")
 
 
-def request_of(header: batch_pb2.BatchHeader, recheck: int | None = None) -> ExchangeRequest:
+def request_of(header: batch_pb2.BatchHeader) -> ExchangeRequest:
     """Return what every signal of a batch asks."""
     return ExchangeRequest(
         sender=header.sender,
@@ -38,7 +38,6 @@ def request_of(header: batch_pb2.BatchHeader, recheck: int | None = None) -> Exc
         purpose_version=header.purpose_version,
         items=tuple(header.items),
         basis=header.basis,
-        recheck=recheck,
     )
 
 
@@ -81,7 +80,7 @@ class DecideWork:
         leaves = DecidedLeaves(self._event(), tx, tx.registry.find_purpose(self.header.purpose))
         for position, subject in zip(self.positions, self.subjects, strict=True):
             row = tx.subject(subject)
-            decision = judge(row.state)
+            decision = judge(row.state, None)
             index = leaves.append(position, subject, row, decision)
             if decision.permitted:
                 permit = PermitRow(self.header_hash, position, index, self.opening(position), subject)

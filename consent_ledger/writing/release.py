@@ -75,48 +75,44 @@ class ReleaseWork:
     def _judge(self, tx: Transaction, batch: BatchRow, permits: Sequence[PermitRow]) -> list[_Released]:
         header = batch_pb2.BatchHeader.FromString(batch.header)
         tx.subjects({permit.subject for permit in permits})
+        judge = judge_of(tx.registry, request_of(header), tx.now_ms)
+        explain = _explainer(tx, header)
         released = []
         for permit in permits:
             if permit.opening is None:
                 continue  # withheld before: v_i is gone, nobody can open it
-            request = request_of(header, recheck=permit.decided_idx)
-            decision = judge_of(tx.registry, request, tx.now_ms)(tx.state(permit.subject))
+            state = tx.state(permit.subject)
+            decision = judge(state, permit.decided_idx)
             if decision.permitted:
-                released.append(self._release(tx, header, permit, decision))
+                preferences = state.contact.to_proto() if state.contact else LETTER_ONLY
+                permit = self._release(tx, header, permit, decision)  # noqa: PLW2901
+                released.append(_Released(permit, preferences, explain(decision.date_ms)))
             else:
                 _withhold(tx, header, permit, decision)
         return released
 
     def _release(
         self, tx: Transaction, header: batch_pb2.BatchHeader, permit: PermitRow, decision: Decision
-    ) -> _Released:
+    ) -> PermitRow:
         """Append the release leaf, unless a former pull did."""
-        contact = tx.state(permit.subject).contact
-        purpose = tx.registry.purpose(header.purpose)
-        explanation = texts.explanation(
-            purpose,
-            tx.registry.participant(header.sender).name,
-            tx.registry.participant(header.recipient).name,
-            header.items,
-            decision.date_ms,
+        if permit.released_idx is not None:
+            return permit
+        body = pb.ExchangeReleased(
+            batch_id=header.batch_id,
+            position=permit.position,
+            sender=header.sender,
+            recipient=header.recipient,
+            purpose=header.purpose,
+            purpose_version=header.purpose_version,
+            decided_index=permit.decided_idx,
+            trace_id=self.trace_id,
+            span_id=self.span_id,
         )
-        if permit.released_idx is None:
-            body = pb.ExchangeReleased(
-                batch_id=header.batch_id,
-                position=permit.position,
-                sender=header.sender,
-                recipient=header.recipient,
-                purpose=header.purpose,
-                purpose_version=header.purpose_version,
-                decided_index=permit.decided_idx,
-                trace_id=self.trace_id,
-                span_id=self.span_id,
-            )
-            event = pb.Event(exchange_released=body)
-            index = tx.record(event, [permit.subject], reason=decision.reason, decided_by=decision.decided_by)
-            permit = permit._replace(released_idx=index)
-            tx.put_permit(permit)
-        return _Released(permit, contact.to_proto() if contact else LETTER_ONLY, explanation.to_proto())
+        event = pb.Event(exchange_released=body)
+        index = tx.record(event, [permit.subject], reason=decision.reason, decided_by=decision.decided_by)
+        released = permit._replace(released_idx=index)
+        tx.put_permit(released)
+        return released
 
     def _answer(
         self, sealed: Sealed, batch: BatchRow, released: list[_Released], permitted: int, expires_ms: int
@@ -148,6 +144,23 @@ def batch_for(tx: Transaction, header_hash: bytes, recipient: str) -> BatchRow:
     if batch is None or batch.recipient != recipient:
         raise RegieError("BATCH_UNKNOWN", "no batch of this name waits for this recipient", field="header_hash")
     return batch
+
+
+def _explainer(tx: Transaction, header: batch_pb2.BatchHeader) -> Callable[[int], pb.Text]:
+    """Return what gives the explanation for a date of agreement; many residents agreed in the same hour."""
+    registry = tx.registry
+    made: dict[int, pb.Text] = {}
+
+    def explain(agreed_ms: int) -> pb.Text:
+        hour = agreed_ms // 3_600_000  # days begin and end on the hour
+        if hour not in made:
+            sender, recipient = registry.participant(header.sender), registry.participant(header.recipient)
+            purpose = registry.purpose(header.purpose)
+            text = texts.explanation(purpose, sender.name, recipient.name, header.items, agreed_ms)
+            made[hour] = text.to_proto()
+        return made[hour]
+
+    return explain
 
 
 def _withhold(tx: Transaction, header: batch_pb2.BatchHeader, permit: PermitRow, decision: Decision) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -318,6 +319,27 @@ class Ledger:
             for _, event, private in self.events()
             if event.WhichOneof("body") == "exchange_decided"
         ]
+
+
+class held:  # noqa: N801  (reads as a word)
+    """Keep the writer busy, so that what is submitted inside goes into one group."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger, self.go, self.in_work = ledger, threading.Event(), threading.Event()
+
+    def __enter__(self):
+        self.ledger.sequencer.submit(self)
+        assert self.in_work.wait(10)
+
+    def __exit__(self, *_):
+        self.go.set()
+
+    weight = 1
+
+    def apply(self, _tx):
+        self.in_work.set()
+        assert self.go.wait(10)
+        return lambda _sealed: None
 
 
 def participant(oin: str, kind: str, **fields: object) -> Participant:

@@ -273,7 +273,11 @@ def test_pure(before, request_, now_ms):
     """I3: the same question has the same answer, and asking changes nothing."""
     copy = before._replace(choices=dict(before.choices))
     first = decide(REGISTRY, before, request_, now_ms)
-    assert first == decide(REGISTRY, copy, request_, now_ms) == judge_of(REGISTRY, request_, now_ms)(before)
+    assert (
+        first
+        == decide(REGISTRY, copy, request_, now_ms)
+        == judge_of(REGISTRY, request_, now_ms)(before, request_.recheck)
+    )
     assert before == copy
 
 

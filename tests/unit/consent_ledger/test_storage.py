@@ -191,6 +191,18 @@ def test_the_head_moves_only_from_where_it_was(path):
     store.close()
 
 
+def test_a_transaction_has_the_write_lock_from_its_beginning(path):
+    store = open_store(path)
+    store.begin()
+    other = dbapi2.connect(str(path), isolation_level=None, timeout=0)
+    with pytest.raises(dbapi2.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    store.rollback()
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+    store.close()
+
+
 def test_exceptions_of_the_database_show_no_values(path):
     store = open_store(path)
     store.begin()
