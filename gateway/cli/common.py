@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,9 +73,12 @@ def work(
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the fast event loop."""
+    """Run a coroutine on the fast event loop, with a garbage collector that fits batches."""
     import uvloop
 
+    # A batch makes tens of thousands of tuples that no cycle holds; looking for cycles after every 700 costs some 5 %.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(coroutine)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import logging
 import sys
@@ -11,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 import structlog
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from gateway.cli.common import run as run_loop
 from tests.bench import exchange, ledger, limits
 
 
@@ -24,8 +23,7 @@ def run() -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="regie-bench-") as name:
         folder = Path(name)
         figures: dict[str, object] = {"fsync_us": round(limits.fsync_seconds(folder) * 1e6, 1)}
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            figures.update(runner.run(exchange.measure(folder)))
+        figures.update(run_loop(exchange.measure(folder)))
         figures["ledger"] = {"sqlite": {"durable_per_s": ledger.durable_per_second(folder)}}
         figures["verify"] = {"leaves_per_s": ledger.verified_per_second()}
     return figures
