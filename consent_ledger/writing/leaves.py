@@ -19,18 +19,52 @@ _DECIDED = b"\xa2\x01"  # Event.exchange_decided
 _POSITION = b"\x10"
 _PERMITTED = b"\x50\x01"
 _OUTCOME = b"\x58"
+_NONCE = b"\x0a\x20"  # PrivatePart.nonce, 32 bytes
+_LINK = b"\x12"
+_SUBJECT = b"\x0a\x20"  # SubjectLink.subject, 32 bytes
+_SEQ = b"\x10"
+_PREVIOUS = b"\x1a\x20"  # SubjectLink.previous, 32 bytes
+_REASON = b"\x18"
+_DECIDED_BY = b"\x22"  # packed
 _RANDOM = 32 + SALT_SIZE
 _POOL = 256
+_SINGLE = [bytes((value,)) for value in range(0x80)]
 
 
 def varint(value: int) -> bytes:
     """Return protobuf's encoding of a number >= 0."""
+    if value < 0x80:
+        return _SINGLE[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def private_part(nonce: bytes, subject: bytes, row: SubjectRow, decision: Decision) -> bytes:
+    """Return PrivatePart bytes of a decision, the next event in its subject's chain; nonce and subject are 32 bytes."""
+    seq = varint(row.seq + 1)
+    previous = _PREVIOUS + row.last if row.last else b""
+    size = len(_SUBJECT) + 32 + 1 + len(seq) + len(previous)
+    parts = [
+        _NONCE,
+        nonce,
+        _LINK,
+        varint(size),
+        _SUBJECT,
+        subject,
+        _SEQ,
+        seq,
+        previous,
+        _REASON,
+        varint(decision.reason),
+    ]
+    if decision.decided_by:
+        packed = b"".join(map(varint, decision.decided_by))
+        parts += (_DECIDED_BY, varint(len(packed)), packed)
+    return b"".join(parts)
 
 
 class DecidedTemplate:
@@ -76,13 +110,7 @@ class DecidedLeaves:
         tx = self._tx
         outcome = self._outcome(decision.reason)
         random = self._random()
-        link = pb.SubjectLink(subject=subject, subject_seq=row.seq + 1, previous=row.last)
-        private = pb.PrivatePart(
-            nonce=random[:32],
-            links=(link,),
-            reason=decision.reason,  # type: ignore[arg-type]  # a number of the enum
-            decided_by=decision.decided_by,
-        ).SerializeToString()
+        private = private_part(random[:32], subject, row, decision)
         digest = private_digest(private)
         event = self._template.event(digest, position, outcome, permitted=decision.permitted)
         committed = seal(event, private, random[32:])

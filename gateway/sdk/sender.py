@@ -124,7 +124,7 @@ class Sender:
             dispatch = Dispatch(agency, outbox, run, letter, patience=patience, progress=progress)
             try:
                 await dispatch.settle_open()
-                options = _options(letter.purpose.id, letter.recipient.oin, letter.items, letter.basis)
+                options = options_key(letter.purpose.id, letter.recipient.oin, letter.items, letter.basis)
                 for chunk in _chunks(iter(rows), BATCH_SIZE):
                     await dispatch.take([(self._key(row, options), row) for row in chunk])
                 summary = await dispatch.finish()
@@ -145,8 +145,8 @@ class Sender:
             await self._agency.pause(wait)
             waited, wait = waited + wait, min(2 * wait, LONGEST_PAUSE)
 
-    def _key(self, row: Prepared, options: tuple[bytes, ...]) -> bytes:
-        return self._hash(row.reference.encode(), row.message, row.payload, *options)
+    def _key(self, row: Prepared, options: bytes) -> bytes:
+        return self._hash(row.reference.encode(), row.message, row.payload, options)
 
 
 def _options(purpose: str, recipient: str, items: Sequence[str], basis: Basis) -> tuple[bytes, ...]:

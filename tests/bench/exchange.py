@@ -24,10 +24,10 @@ from tests.bench import limits
 from tests.support.command import Regie, served
 
 PURPOSE = "vroegsignalering-energie"
-PEOPLE = 8000
+PEOPLE = 16_000
 SIZES = {1: 40, 10: 20, 100: 12}
 """Signals in a batch: how many batches are sent, one after the other."""
-LARGE, SENDS = 8, 5
+LARGE, SENDS = 8, 4
 """Batches of 1000 in one send (the SDK keeps two in flight), and how many such sends."""
 
 
@@ -81,7 +81,9 @@ async def send(agency: Agency, servers: subprocess.Popen[str], rows: int, times:
     """Send so many rows so many times; return the median seconds, on the clock and of all processors, of one send."""
     wall, busy = [], []
     for number in range(times + 1):
-        sent = [row((rows * number + at) % PEOPLE, round_ + number) for at in range(rows)]
+        sent = [
+            row((rows * number + at) % PEOPLE, round_ + number) for at in range(rows)
+        ]  # two or three for each person
         begun, used = perf_counter(), busy_seconds(servers)
         summary = await agency.sender().send(sent, purpose=PURPOSE, recipient=ZONNEVEEN.oin)
         if number:  # the first connects and warms up

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consent_ledger.decide import Decision
 from consent_ledger.events import (
     EventError,
     chain_hash,
@@ -19,8 +20,10 @@ from consent_ledger.events import (
     private_digest,
     public_entry,
 )
+from consent_ledger.state import EMPTY
+from consent_ledger.storage.rows import SubjectRow
 from consent_ledger.v1 import events_pb2 as pb
-from consent_ledger.writing.leaves import DecidedTemplate, varint
+from consent_ledger.writing.leaves import DecidedTemplate, private_part, varint
 from tests.support.ledger import NOW, SUPPLIER, Counter, Ledger, grant, subject
 
 
@@ -113,3 +116,17 @@ def test_the_chain_of_a_subject_links_every_event_to_the_one_before(tmp_path):
             previous = chain_hash(parse_leaf(entries[index]).commitment)
     assert (last.seq, last.last) == (seq, previous) == (5, previous)
     ledger.close()
+
+
+@given(
+    seq=st.integers(min_value=0, max_value=2**40),
+    first=st.booleans(),
+    reason=st.sampled_from(pb.Reason.values()[1:]),
+    decided_by=st.lists(st.integers(min_value=0, max_value=2**50), max_size=40),
+)
+def test_the_fast_private_part_is_what_protobuf_writes(seq, first, reason, decided_by):
+    nonce, subject_id, last = b"n" * 32, b"s" * 32, b"" if first else b"l" * 32
+    link = pb.SubjectLink(subject=subject_id, subject_seq=seq + 1, previous=last)
+    slow = pb.PrivatePart(nonce=nonce, links=[link], reason=reason, decided_by=decided_by)
+    fast = private_part(nonce, subject_id, SubjectRow(seq, last, EMPTY), Decision(reason, tuple(decided_by)))
+    assert fast == slow.SerializeToString(deterministic=True)
