@@ -5,51 +5,43 @@ A field added to state.py goes last in its tuple, with a default; any other chan
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import NamedTuple
 
-from consent_ledger.state import EMPTY, Choice, Contact, Exchange, Pause, Question, SubjectState, Window
+import msgspec
+
+from consent_ledger.state import EMPTY, Choice, Contact, Exchange, Pause, SubjectState
 
 _FORMAT = 1
-_DECODER = json.JSONDecoder()
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
+class _Stored(NamedTuple):
+    format: int
+    written_ms: int
+    choices: tuple[tuple[str, str, Choice], ...]
+    pause: Pause | None
+    contact: Contact | None
+    exchanges: tuple[Exchange, ...]
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(_Stored)
 
 
 def encode(state: SubjectState) -> bytes:
     """Return the bytes stored in ``subject.state``; empty for a subject about whom nothing was chosen or permitted."""
     if state == EMPTY:
         return b""
-    choices = [(*party, choice) for party, choice in state.choices.items()]
-    return _ENCODER.encode((_FORMAT, *state._replace(choices=choices))).encode()  # type: ignore[arg-type]
+    written_ms, choices, pause, contact, exchanges = state
+    listed = tuple([(*party, choice) for party, choice in choices.items()])
+    return _ENCODER.encode((_FORMAT, written_ms, listed, pause, contact, exchanges))
 
 
 def decode(data: bytes) -> SubjectState:
     """Read stored bytes; raises ValueError on another format (then the projection must be rebuilt from the log)."""
     if not data:
         return EMPTY
-    version, written_ms, choices, pause, contact, exchanges = _DECODER.decode(data.decode())
+    version, written_ms, choices, pause, contact, exchanges = _DECODER.decode(data)
     if version != _FORMAT:
         raise ValueError(f"expected subject state of format {_FORMAT}, got {version}")
-    return SubjectState(
-        written_ms,
-        {(sender, recipient): _choice(row) for sender, recipient, row in choices},
-        Pause._make(pause) if pause else None,
-        _contact(contact) if contact else None,
-        tuple([Exchange._make(row) for row in exchanges]),
-    )
-
-
-def _choice(row: list[Any]) -> Choice:
-    """Read the fields of Choice in their order; ``items`` is the fifth, ``question`` and ``window`` are the last."""
-    row[4] = tuple(row[4])
-    if row[10]:
-        row[10] = Question._make(row[10])
-    if row[11]:
-        row[11] = Window._make(row[11])
-    return Choice._make(row)
-
-
-def _contact(row: list[Any]) -> Contact:
-    """Read the fields of Contact in their order; ``channels`` and ``never`` are the second and third."""
-    row[1], row[2] = tuple(row[1]), tuple(row[2])
-    return Contact._make(row)
+    by_party = {(sender, recipient): choice for sender, recipient, choice in choices}
+    return SubjectState(written_ms, by_party, pause, contact, exchanges)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import ClassVar, NamedTuple
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple
 
 from gateway.crypto.identifiers import ADDRESS, BSN, AddressBirthDate, Bsn
 from gateway.v1 import signals_pb2
@@ -36,16 +38,23 @@ class ArrearsRow:
     signal_date: date
     steps: tuple[str, ...] = ()
 
-    def signal(self, partner: signals_pb2.PartnerKind.ValueType) -> signals_pb2.Signal:
+    @property
+    def fact(self) -> tuple[Any, ...]:
+        """What is said, without about whom."""
+        return self.months, self.end_of_supply, self.warm_handover, self.signal_date, self.steps
+
+    @staticmethod
+    def signal_of(fact: tuple[Any, ...], partner: signals_pb2.PartnerKind.ValueType) -> signals_pb2.Signal:
         """Return the derived facts that are shared."""
+        months, end_of_supply, warm_handover, signal_date, steps = fact
         return signals_pb2.Signal(
             arrears=signals_pb2.ArrearsSignal(
                 partner=partner,
-                duration=duration_band(self.months),
-                end_of_supply=self.end_of_supply,
-                warm_handover=self.warm_handover,
-                signal_date=self.signal_date.isoformat(),
-                steps=sorted(STEPS[step] for step in self.steps),
+                duration=duration_band(months),
+                end_of_supply=end_of_supply,
+                warm_handover=warm_handover,
+                signal_date=signal_date.isoformat(),
+                steps=sorted(STEPS[step] for step in steps),
             )
         )
 
@@ -63,14 +72,21 @@ class IncomeRow:
     drop_band: tuple[int, int]
     period: str
 
-    def signal(self, _partner: signals_pb2.PartnerKind.ValueType) -> signals_pb2.Signal:
+    @property
+    def fact(self) -> tuple[Any, ...]:
+        """What is said, without about whom."""
+        return self.drop_band, self.period
+
+    @staticmethod
+    def signal_of(fact: tuple[Any, ...], _partner: signals_pb2.PartnerKind.ValueType) -> signals_pb2.Signal:
         """Return the derived facts that are shared."""
-        low, high = self.drop_band
+        (low, high), period = fact
         band = signals_pb2.PercentBand(low=low, high=high)
-        return signals_pb2.Signal(income_drop=signals_pb2.IncomeDropSignal(drop=band, period=self.period))
+        return signals_pb2.Signal(income_drop=signals_pb2.IncomeDropSignal(drop=band, period=period))
 
 
 SignalRow = ArrearsRow | IncomeRow
+SignalOf = Callable[[tuple[Any, ...], signals_pb2.PartnerKind.ValueType], signals_pb2.Signal]
 
 
 class Prepared(NamedTuple):
@@ -83,7 +99,13 @@ class Prepared(NamedTuple):
 
 def prepare(row: SignalRow, partner: signals_pb2.PartnerKind.ValueType) -> Prepared:
     """Make what is sent of a row by a sender of this kind."""
-    return Prepared(row.reference, row.person.message(), row.signal(partner).SerializeToString(deterministic=True))
+    return Prepared(row.reference, row.person.message(), _payload(row.signal_of, row.fact, partner))
+
+
+@lru_cache(maxsize=4096)
+def _payload(signal_of: SignalOf, fact: tuple[Any, ...], partner: signals_pb2.PartnerKind.ValueType) -> bytes:
+    """Return Signal bytes; a file says few different things about many people, so each is written once."""
+    return signal_of(fact, partner).SerializeToString(deterministic=True)
 
 
 @dataclass(frozen=True, slots=True)

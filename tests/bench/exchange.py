@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -77,32 +78,41 @@ class Cost:
     busy: float
 
 
-async def send(agency: Agency, servers: subprocess.Popen[str], rows: int, times: int, round_: int) -> Cost:
-    """Send so many rows so many times; return the median seconds, on the clock and of all processors, of one send."""
-    wall, busy = [], []
+@dataclass(frozen=True)
+class Run:
+    """One send beside the bare group operations of as many signals, measured right before it: machines drift."""
+
+    cost: Cost
+    limit: Cost
+
+
+async def send(
+    agency: Agency, servers: subprocess.Popen[str], workers: ThreadPoolExecutor, rows: int, times: int, round_: int
+) -> list[Run]:
+    """Send so many rows so many times."""
+    runs = []
     for number in range(times + 1):
-        sent = [
-            row((rows * number + at) % PEOPLE, round_ + number) for at in range(rows)
-        ]  # two or three for each person
+        # Two or three signals about each person in all.
+        sent = [row((rows * number + at) % PEOPLE, round_ + number) for at in range(rows)]
+        limit = Cost(*limits.submission_seconds(rows, workers))
         begun, used = perf_counter(), busy_seconds(servers)
         summary = await agency.sender().send(sent, purpose=PURPOSE, recipient=ZONNEVEEN.oin)
-        if number:  # the first connects and warms up
-            wall.append(perf_counter() - begun)
-            busy.append(busy_seconds(servers) - used)
         assert summary.counts["probeer_later"] == 0, summary
-    return Cost(statistics.median(wall), statistics.median(busy))
+        if number:  # the first connects and warms up
+            runs.append(Run(Cost(perf_counter() - begun, busy_seconds(servers) - used), limit))
+    return runs
 
 
-def figures_of(cost: Cost, signals: int, limit: Cost) -> dict[str, float]:
-    """``ratio`` is processor time of all parties to that of their bare group operations; ``clock_ratio`` the same of the
-    clock, with all cores for both.
+def figures_of(runs: Sequence[Run], signals: int) -> dict[str, float]:
+    """Medians. ``ratio`` is processor time of all parties to that of their bare group operations; ``clock_ratio`` the
+    same of the clock, with all cores for both.
     """
     return {
-        "per_s": round(signals / cost.wall, 1),
-        "ratio": round(cost.busy / limit.busy, 2),
-        "clock_ratio": round(cost.wall / limit.wall, 2),
-        "cpu_us_per_signal": round(cost.busy / signals * 1e6, 1),
-        "limit_cpu_us_per_signal": round(limit.busy / signals * 1e6, 1),
+        "per_s": round(signals / statistics.median(run.cost.wall for run in runs), 1),
+        "ratio": round(statistics.median(run.cost.busy / run.limit.busy for run in runs), 2),
+        "clock_ratio": round(statistics.median(run.cost.wall / run.limit.wall for run in runs), 2),
+        "cpu_us_per_signal": round(statistics.median(run.cost.busy for run in runs) / signals * 1e6, 1),
+        "limit_cpu_us_per_signal": round(statistics.median(run.limit.busy for run in runs) / signals * 1e6, 1),
     }
 
 
@@ -126,13 +136,11 @@ async def measure(folder: Path) -> dict[str, object]:
         async with Agency.open(home, LAMPJE.oin) as agency:
             round_ = 0
             for size, times in SIZES.items():
-                limit = Cost(*limits.submission_seconds(size, workers))
-                cost = await send(agency, server.process, size, times, round_)
+                runs = await send(agency, server.process, workers, size, times, round_)
                 round_ += times + 1
-                figures[f"batch_{size}"] = figures_of(cost, size, limit)
-            limit = Cost(*limits.submission_seconds(1000 * LARGE, workers))
-            cost = await send(agency, server.process, 1000 * LARGE, SENDS, round_)
-            figures["batch_1000"] = figures_of(cost, 1000 * LARGE, limit)
+                figures[f"batch_{size}"] = figures_of(runs, size)
+            runs = await send(agency, server.process, workers, 1000 * LARGE, SENDS, round_)
+            figures["batch_1000"] = figures_of(runs, 1000 * LARGE)
         count, seconds = await receive(home)
         bare = limits.delivery_seconds(1000, workers) * count / 1000
     delivery = {"signals": count, "per_s": round(count / seconds, 1), "ratio": round(seconds / bare, 2)}

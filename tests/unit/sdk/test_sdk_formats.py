@@ -177,7 +177,7 @@ def test_a_file_without_its_header_is_refused_as_a_whole(data, field):
 def test_the_header_tells_arrears_from_income():
     row = row_of("T1,123456782,25-50,2026-Q3", ",".join(INCOME.columns))
     assert row.drop_band == (25, 50)
-    assert row.signal(signals_pb2.PARTNER_KIND_BELASTINGDIENST).income_drop.period == "2026-Q3"
+    assert row.signal_of(row.fact, signals_pb2.PARTNER_KIND_BELASTINGDIENST).income_drop.period == "2026-Q3"
 
 
 @pytest.mark.parametrize(
