@@ -25,10 +25,10 @@ from tests.bench import limits
 from tests.support.command import Regie, served
 
 PURPOSE = "vroegsignalering-energie"
-PEOPLE = 16_000
+PEOPLE = 4_000
 SIZES = {1: 40, 10: 20, 100: 12}
 """Signals in a batch: how many batches are sent, one after the other."""
-LARGE, SENDS = 8, 4
+LARGE, SENDS = 4, 3
 """Batches of 1000 in one send (the SDK keeps two in flight), and how many such sends."""
 
 
