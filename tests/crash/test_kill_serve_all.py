@@ -129,7 +129,7 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(prepared: Town, tmp_path
     server = serve(town.regie)
     answers: list[tuple[bytes, bytes]] = []
     before = log_size(town)
-    for decided in sorted(chance.randrange(ROWS - 3000) for _ in range(MOMENTS // TOWNS)):
+    for decided in sorted(chance.randrange(ROWS - 5000) for _ in range(MOMENTS // TOWNS)):
         server = killed_on_the_way(town, server, before + decided, chance)
         answers += [each for each in acknowledged(town) if each not in answers]
 
