@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from datetime import UTC, date, datetime, timedelta
 
-_NL = "januari februari maart april mei juni juli augustus september oktober november december".split()  # noqa: SIM905
+_NL = "januari februari maart april mei juni juli augustus september oktober november december".split()  # noqa: SIM905  (one line)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

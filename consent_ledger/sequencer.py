@@ -250,7 +250,7 @@ class Sequencer:
         with self._gate:
             self._failure = error
             self._stopping.set()
-        _log.critical("ledger_stopped", error=type(error).__name__)
+        _log.critical("ledger_stopped", exception_type=type(error).__name__)
         waiting = list(group)
         while True:
             try:

@@ -85,7 +85,7 @@ class Contact(NamedTuple):
         """Write them as they travel with a delivered signal."""
         return pb.Preferences(
             channels=self.channels or (pb.CHANNEL_BRIEF,),  # type: ignore[arg-type]  # enum values are ints
-            never=self.never,  # type: ignore[arg-type]
+            never=self.never,  # type: ignore[arg-type]  # enum values are ints
             language=self.language,
             same_person=self.same_person,
             general_only=self.general_only,

@@ -28,7 +28,7 @@ class Stored(SQLModel, registry=registry()):
 
 def table_of(model: type[Stored]) -> Table:
     """Return the Core table of a model: bulk work does not go through objects."""
-    table: Table = model.__table__  # type: ignore[attr-defined]
+    table: Table = model.__table__  # type: ignore[attr-defined]  # SQLModel adds it
     return table
 
 

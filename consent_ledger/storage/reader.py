@@ -56,7 +56,7 @@ class Snapshot:
     def payloads(self, indices: Collection[int]) -> dict[int, PayloadRow]:
         """Return what opens these leaves (at most a few thousand), as far as it is not erased."""
         marks = ",".join("?" * len(indices))
-        rows = self._all(f"SELECT idx, salt, event, private FROM payload WHERE idx IN ({marks})", *indices)  # noqa: S608
+        rows = self._all(f"SELECT idx, salt, event, private FROM payload WHERE idx IN ({marks})", *indices)  # noqa: S608  (marks only)
         return {row[0]: PayloadRow(*row) for row in rows}
 
     def batch(self, header_hash: bytes) -> BatchRow | None:

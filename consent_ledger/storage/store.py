@@ -257,7 +257,7 @@ def read_tile(connection: sa.Connection, level: int, index: int, width: int) -> 
         sql, parameters = "SELECT hash FROM leaf WHERE idx >= ? AND idx < ? ORDER BY idx", (first, first + width)
     else:
         sql = "SELECT hash FROM tile WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
-        parameters = (level, first, first + width)  # type: ignore[assignment]
+        parameters = (level, first, first + width)  # type: ignore[assignment]  # a longer tuple
     return b"".join(row[0] for row in connection.exec_driver_sql(sql, parameters))
 
 

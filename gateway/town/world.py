@@ -176,7 +176,7 @@ class World:
             name: [describe.CHANNELS[channel] for channel in value] if isinstance(value, list) else value
             for name, value in preferences.items()
         }
-        wanted = events_pb2.Preferences(**values)  # type: ignore[arg-type]
+        wanted = events_pb2.Preferences(**values)  # type: ignore[arg-type]  # from a dict
         await self._record_wish(choices.preference(self._resident(person), [purpose], wanted))
 
     async def pause(self, person: Person, purpose: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from consent_ledger.errors import RegieError
 from consent_ledger.hashing import header_hash, sha256
 from consent_ledger.log.note import Signer
@@ -59,6 +61,13 @@ def first_events() -> list[pb.PublicEvent]:
             events.append(pb.PublicEvent(participant_key_added=pb.ParticipantKeyAdded(oin=oin, key=key)))
     events += [pb.PublicEvent(purpose_published=pb.PurposePublished(purpose=p.to_proto())) for p in CATALOGUE]
     return events
+
+
+def reason_of(call: Callable[[], object]) -> str:
+    """The reason for which a call is refused."""
+    with pytest.raises(RegieError) as caught:
+        call()
+    return caught.value.reason
 
 
 class Time:

@@ -16,28 +16,11 @@ from tests.support.ledger import (
     grant,
     opening,
     pull,
+    reason_of,
     release_work,
 )
 
 VKEY = SIGNER.verifier.format()
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def ledger(path):
-    found = Ledger(path)
-    yield found
-    found.close()
-
-
-def reason_of(call) -> str:
-    with pytest.raises(RegieError) as caught:
-        call()
-    return caught.value.reason
 
 
 def test_two_writers_are_refused_and_the_first_goes_on(ledger):

@@ -25,6 +25,7 @@ from tests.support.ledger import (
     held,
     listed,
     pull,
+    reason_of,
     record_work,
     release_work,
     results,
@@ -32,24 +33,6 @@ from tests.support.ledger import (
 )
 
 VKEY = SIGNER.verifier.format()
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def ledger(path):
-    found = Ledger(path)
-    yield found
-    found.close()
-
-
-def reason_of(call) -> str:
-    with pytest.raises(RegieError) as caught:
-        call()
-    return caught.value.reason
 
 
 def test_decisions_are_in_the_log_under_the_checkpoint_they_come_with(ledger):

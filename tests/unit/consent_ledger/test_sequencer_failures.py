@@ -2,7 +2,6 @@
 
 import pytest
 
-from consent_ledger.errors import RegieError
 from consent_ledger.storage.store import LedgerStore
 from consent_ledger.verify import verify_database
 from tests.support.ledger import (
@@ -17,29 +16,12 @@ from tests.support.ledger import (
     header,
     held,
     listed,
+    reason_of,
     record_work,
     results,
 )
 
 VKEY = SIGNER.verifier.format()
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def ledger(path):
-    found = Ledger(path)
-    yield found
-    found.close()
-
-
-def reason_of(call) -> str:
-    with pytest.raises(RegieError) as caught:
-        call()
-    return caught.value.reason
 
 
 POINTS = ("begin", "subjects", "append", "project", "advance", "commit", "commit, but durable")
