@@ -1,5 +1,5 @@
 # Needs python3 (>= 3.11) and make; everything else is installed into .venv, locked with hashes.
-#   make demo [ARGS=--exit]   make test [ARGS="-k name"]   make bench [ARGS=--json]   make lint   make proto   make lock
+#   make demo [ARGS=--exit]   make test [ARGS="-k name"]   make bench [ARGS=--json]   make sweep   make hammer   make lint   make proto   make lock
 PYTHON ?= python3
 ARGS ?=
 AGAINST ?= HEAD
@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test bench lint proto lock clean help
+.PHONY: demo test bench sweep hammer lint proto lock clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -27,9 +27,11 @@ $(VENV)/.run: requirements.txt pyproject.toml | $(BIN)/python
 	@touch $@
 
 # What tests and checks need on top.
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+$(VENV)/.dev: requirements-dev.txt tests/foreign/witness.txt $(VENV)/.run
 	@echo "installing what tests need ..." >&2
 	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@rm -rf $(VENV)/foreign
+	@$(PIP) install --require-hashes --no-deps --ignore-requires-python --target $(VENV)/foreign -r tests/foreign/witness.txt
 	@touch $@
 
 demo: $(VENV)/.run
@@ -40,6 +42,14 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+# Kill and fail the ledger at each of its system calls, and cut its power; needs strace (docs/crash-matrix.md).
+sweep: $(VENV)/.dev
+	@$(BIN)/python -m tests.ledger_faults.sweep $(ARGS)
+
+# Two replicas of the ledger over PostgreSQL, 64 callers, random kills, for ten minutes (ARGS="--seconds 60").
+hammer: $(VENV)/.dev
+	@$(BIN)/python -m tests.hammer $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

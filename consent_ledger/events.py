@@ -79,6 +79,11 @@ def make_committed(event: pb.Event, private: pb.PrivatePart, rng: Rng) -> Commit
     return seal(event.SerializeToString(deterministic=True), private_bytes, rng(SALT_SIZE))
 
 
+def erased_indices(event: pb.EntryErased) -> tuple[int, ...]:
+    """Return the indices of all entries that an announcement names, in its order."""
+    return (event.index, *event.further)
+
+
 def parse_leaf(entry: bytes) -> pb.Leaf:
     """Read Leaf bytes; raises EventError unless they hold a commitment of 32 bytes or a public event."""
     try:

@@ -3,10 +3,12 @@
 import hashlib
 import struct
 
+_length = struct.Struct(">I").pack
+
 
 def length_prefixed(*fields: bytes) -> bytes:
     """Join fields, each behind its length as u32 big-endian, so that no two lists of fields give the same bytes."""
-    return b"".join(struct.pack(">I", len(field)) + field for field in fields)
+    return b"".join([part for field in fields for part in (_length(len(field)), field)])
 
 
 def sha256(*parts: bytes) -> bytes:

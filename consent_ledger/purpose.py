@@ -73,6 +73,7 @@ class Purpose:
     ask_days: int = 14
     fold_later: bool = False
     required_steps: tuple[str, ...] = ()
+    ledger_retention_days: int = 0  # what no longer decides is erased after so many days; 0: no version said so yet
     retired: bool = False  # by a later PurposeRetired event; not part of the published message
 
     @property
@@ -110,6 +111,7 @@ class Purpose:
             ask_days=message.ask_days,
             fold_later=message.fold_later,
             required_steps=tuple(message.required_steps),
+            ledger_retention_days=message.ledger_retention_days,
         )
 
     def to_proto(self) -> pb.Purpose:
@@ -136,4 +138,5 @@ class Purpose:
             fold_later=self.fold_later,
             required_steps=self.required_steps,
             next_step=self.next_step.to_proto(),
+            ledger_retention_days=self.ledger_retention_days,
         )

@@ -12,6 +12,9 @@ __all__ = ["CATALOGUE", "Item", "Purpose", "Text"]
 
 _ARREARS = Item("betalingsachterstand", Text("dat u een rekening nog niet heeft betaald", "that a bill is unpaid"))
 _INCOME = Item("inkomen_gedaald", Text("dat uw inkomen is gedaald", "that your income has fallen"))
+_LEDGER_DAYS = 2 * 365
+"""Two years: the longest yes and the year after a no in which nobody asks again (R6, R9) have passed, and every outcome
+is overdue (R22). The ledger keeps what still decides for as long as it does."""
 _SENDERS = ("energy_supplier", "tax_office")
 _ANYBODY = ("gateway", "pseudonyms", "ledger", "viewer", "energy_supplier", "tax_office", "municipality")
 
@@ -43,6 +46,7 @@ _EARLY_SIGNAL = Purpose(
     longest_validity_months=12,
     most_exchanges_per_30_days=5,
     retention_days=180,
+    ledger_retention_days=_LEDGER_DAYS,
 )
 
 _INCOME_DROP = Purpose(
@@ -72,6 +76,7 @@ _INCOME_DROP = Purpose(
     longest_validity_months=12,
     most_exchanges_per_30_days=5,
     retention_days=180,
+    ledger_retention_days=_LEDGER_DAYS,
 )
 
 
@@ -92,6 +97,7 @@ def _prohibited(identity: str, title: Text, because: Text) -> Purpose:
         prohibited=True,
         prohibited_because=because,
         longest_validity_months=0,
+        ledger_retention_days=_LEDGER_DAYS,
     )
 
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from consent_ledger.errors import RegieError
+from consent_ledger.log.errors import NoteError
+from consent_ledger.log.keys import parse_verifier
+from consent_ledger.log.note import Verifier
 from consent_ledger.purpose import Purpose, kind_name
 from consent_ledger.v1 import events_pb2 as pb
 
@@ -19,6 +22,8 @@ Usage = Literal["sign", "hpke"]
 _USAGES: dict[int, Usage] = {pb.KEY_USAGE_SIGN_ED25519: "sign", pb.KEY_USAGE_HPKE_MLKEM768_X25519: "hpke"}
 SENDER_KINDS = frozenset({"energy_supplier", "tax_office"})
 RECIPIENT_KINDS = frozenset({"municipality"})
+SHORTEST_RETENTION_DAYS = 60
+"""What may still count is never erased by age: 30 days for a cap, twice 14 for a question or window of usual length."""
 ROLE_KINDS = frozenset({"gateway", "pseudonyms", "ledger", "viewer"})
 
 
@@ -70,7 +75,9 @@ class Registry:
     _participants: dict[str, Participant] = field(default_factory=dict)
     _kinds: dict[str, frozenset[str]] = field(default_factory=dict)  # every kind an OIN was ever registered as
     _purposes: dict[str, Purpose] = field(default_factory=dict)
-    log_keys: tuple[str, ...] = ()  # verifier keys (c2sp.org/signed-note)
+    _kept_days: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)  # (version, ledger_retention_days)
+    log_keys: tuple[str, ...] = ()  # verifier keys (c2sp.org/signed-note) that the log signs with
+    retired_log_keys: tuple[str, ...] = ()  # that it signs with no more
 
     @classmethod
     def fold(cls, events: Iterable[tuple[int, pb.PublicEvent]]) -> Registry:
@@ -109,10 +116,9 @@ class Registry:
             case "purpose_retired":
                 return self._purpose_retired(event.purpose_retired)
             case "log_key_added":
-                return replace(self, log_keys=(*self.log_keys, event.log_key_added.verifier_key))
+                return self._log_key_added(event.log_key_added.verifier_key)
             case "log_key_retired":
-                gone = event.log_key_retired.verifier_key
-                return replace(self, log_keys=tuple(key for key in self.log_keys if key != gone))
+                return self._log_key_retired(event.log_key_retired.verifier_key)
             case "entry_erased":
                 return self  # concerns the log, not who takes part
             case _:
@@ -157,13 +163,44 @@ class Registry:
         before = self._purposes.get(purpose.id)
         if before and purpose.version <= before.version:
             raise RegieError("FIELD_INVALID", f"purpose {purpose.id} is at version {before.version}", field="version")
-        return replace(self, _purposes={**self._purposes, purpose.id: purpose})
+        days = purpose.ledger_retention_days
+        shortest = max(SHORTEST_RETENTION_DAYS, 2 * purpose.self_first_days, 2 * purpose.ask_days)
+        if 0 < days < shortest:
+            what = f"the ledger keeps what it decided for this purpose for at least {shortest} days"
+            raise RegieError("FIELD_INVALID", what, field="ledger_retention_days")
+        kept = (*self._kept_days.get(purpose.id, ()), (purpose.version, days))
+        return replace(
+            self,
+            _purposes={**self._purposes, purpose.id: purpose},
+            _kept_days={**self._kept_days, purpose.id: kept},
+        )
 
     def _purpose_retired(self, event: pb.PurposeRetired) -> Registry:
         purpose = self.purpose(event.id)
         if event.version != purpose.version:
             raise RegieError("PURPOSE_UNKNOWN", f"purpose {event.id} is at version {purpose.version}", field="version")
         return replace(self, _purposes={**self._purposes, event.id: replace(purpose, retired=True)})
+
+    def _log_key_added(self, text: str) -> Registry:
+        try:
+            name = parse_verifier(text).name
+        except NoteError as error:
+            raise RegieError("FIELD_INVALID", str(error), field="verifier_key") from None
+        if any(parse_verifier(key).name != name for key in self.log_keys):
+            raise RegieError("FIELD_INVALID", "a log's keys all have its origin as their name", field="verifier_key")
+        if text in self.retired_log_keys:
+            raise RegieError("FIELD_INVALID", "this key was retired; none returns", field="verifier_key")
+        return self if text in self.log_keys else replace(self, log_keys=(*self.log_keys, text))
+
+    def _log_key_retired(self, text: str) -> Registry:
+        kept = tuple(key for key in self.log_keys if key != text)
+        if kept == self.log_keys:
+            raise RegieError("KEY_UNKNOWN", "this is no active key of the log", field="verifier_key")
+        if not any(isinstance(parse_verifier(key), Verifier) for key in kept):
+            raise RegieError(
+                "FIELD_INVALID", "a log keeps an Ed25519 key: add the next one first", field="verifier_key"
+            )
+        return replace(self, log_keys=kept, retired_log_keys=(*self.retired_log_keys, text))
 
     @property
     def participants(self) -> tuple[Participant, ...]:
@@ -203,6 +240,14 @@ class Registry:
     def find_purpose(self, identity: str) -> Purpose | None:
         """Return the newest version of a purpose, or None."""
         return self._purposes.get(identity)
+
+    def ledger_days(self, identity: str, version: int = 0) -> int:
+        """Return how many days the ledger keeps entries of a purpose at this version (0: of all its versions).
+
+        A later version shortens what was promised before and never lengthens it. 0: no version from that one on says.
+        """
+        said = [days for at, days in self._kept_days.get(identity, ()) if at >= version and days]
+        return min(said, default=0)
 
     def kinds(self, oin: str) -> frozenset[str]:
         """Return every kind this OIN was ever registered as."""

@@ -7,12 +7,17 @@ Durable order of one group, and what a crash at each step means:
 3. Append leaves and tile hashes, sign the new checkpoint. Crash: the signature was shown to nobody; as 1.
 4. Finish: make the answers, and store those that must be given again for the same request. Crash: as 1.
 5. Advance the head (compare-and-swap on size and root), commit. Every ten minutes what may no longer be given out is
-   deleted with it, and the -wal file emptied. Crash during commit: the group is either durable or
-   not; nobody was answered, and a caller that asks again with the same bytes gets the one answer either way.
-6. Publish the new head, then answer. Crash: durable but unanswered; as 5.
+   deleted with it. Crash during commit: the group is either durable or not; nobody was answered, and a caller that asks
+   again with the same bytes gets the one answer either way.
+6. Overwrite what was deleted or erased, then publish the new head, then answer. Crash: durable but unanswered; as 5.
 
 Two classes of failure. A RegieError concerns its request. Anything else is fatal: the state is unknown, so the thread
 stops, every waiting and later call gets LEDGER_UNAVAILABLE, and only a new start through ``load`` goes on.
+
+On PostgreSQL several replicas order one log: a transaction begins under the lock on the head, with whatever others
+appended (``catch_up``, which recomputes their root). A database that went away is no mistake of ours, but the state is
+as unknown: nothing in memory counts, what waits is refused, and ``load`` runs again over a new connection, with the
+last head that was answered as the checkpoint that must be in it.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import structlog
@@ -32,24 +37,27 @@ import structlog
 from consent_ledger.clock import Clock
 from consent_ledger.errors import RegieError
 from consent_ledger.events import Rng
+from consent_ledger.log.keys import LogKeys
 from consent_ledger.log.note import Signer
-from consent_ledger.opening import Loaded, create_ledger, open_loaded, seal_group
+from consent_ledger.opening import Loaded, catch_up, create_ledger, open_loaded, seal_group
 from consent_ledger.registry import Registry
-from consent_ledger.storage.reader import LedgerReader
+from consent_ledger.storage.ports import Location, Store, StoreLostError, UnreachableError
 from consent_ledger.storage.rows import HeadRow
 from consent_ledger.storage.sqlite import unavailable
-from consent_ledger.storage.store import LedgerStore
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.writing.publish import PublishWork
 from consent_ledger.writing.transaction import Group, Transaction
-from consent_ledger.writing.work import Sealed, Work
+from consent_ledger.writing.work import Sealed, Work, read_ahead
 
 __all__ = ["Limits", "Sequencer", "create_ledger", "open_ledger"]
 
 Answer = TypeVar("Answer")
 _log = structlog.get_logger()
 _CLOCK_SLACK_MS = 1_000  # a clock that was set back by less is waited for; by more, signing stops (I6)
+_FOLLOW_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 _FORGET_EVERY_MS = 600_000
+_OVERWRITE_BYTES = 16 << 20  # of the file between two groups: some tens of milliseconds
 _PULL_MEMORY_MS = 600_000  # twice the time a pull stays fresh
 
 
@@ -72,23 +80,34 @@ class Sequencer:
     """Orders and stores what the ledger is asked. Thread-safe; made by ``open_ledger``."""
 
     def __init__(
-        self, store: LedgerStore, loaded: Loaded, signer: Signer, clock: Clock, *, rng: Rng, limits: Limits
+        self,
+        store: Store,
+        loaded: Loaded,
+        keys: LogKeys,
+        clock: Clock,
+        *,
+        rng: Rng,
+        limits: Limits,
+        again: Callable[[str], tuple[Store, Loaded]],
     ) -> None:
-        """Take over an opened store and start the writer's thread."""
+        """Take over an opened store and start the writer's thread; ``again`` opens it once more, given a checkpoint."""
         self._store = store
+        self._again = again
         self._head = loaded.head
         self._frontier = loaded.frontier  # of the durable head; a group works on a copy
         self._registry = loaded.registry
-        self._signer = signer
+        self._keys = keys
         self._clock = clock
         self._rng = rng
         self._limits = limits
+        # Nothing that was deleted can still be read in the files. Whoever wrote before us may have died in between.
+        self.clean = False
         self._forgotten_ms = 0  # openings of batches that expired until then are gone
         self._queue: queue.Queue[_Request | None] = queue.Queue(limits.waiting)
         self._gate = threading.Lock()  # between submit and stop: nothing is queued behind the end
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
-        self.reader = LedgerReader(store.path)
+        self.reader = store.reader()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -107,7 +126,12 @@ class Sequencer:
     @property
     def origin(self) -> str:
         """The log's origin, as in its checkpoints."""
-        return self._signer.name
+        return self._keys.name
+
+    @property
+    def keys(self) -> LogKeys:
+        """The keys that sign the log at the last published head: those that are not retired."""
+        return self._keys.without(self._registry.retired_log_keys)
 
     @property
     def failure(self) -> BaseException | None:
@@ -131,7 +155,17 @@ class Sequencer:
 
     def publish(self, events: Sequence[pb.PublicEvent]) -> Future[list[int]]:
         """Publish public events (their time and sequence are given here); the answer is their log indices."""
-        return self.submit(PublishWork(tuple(events)))
+        return self.submit(PublishWork(tuple(events), self._keys))
+
+    def halt(self, why: RegieError) -> None:
+        """Sign nothing more: who waits and who comes is refused with ``why``, and only a new start goes on."""
+        with self._gate:
+            if self._stopping.is_set():
+                return
+            self._failure = why
+            self._stopping.set()
+        with contextlib.suppress(queue.Full):  # a full queue is being worked on: the writer sees it at the next group
+            self._queue.put_nowait(None)
 
     def close(self) -> None:
         """Answer what waits, stop, and let the next writer in. Idempotent."""
@@ -156,9 +190,16 @@ class Sequencer:
     def _run(self) -> None:
         group: list[_Request] = []
         try:
-            while self._take(group):
-                self._commit(group)
+            while True:
+                try:
+                    if not self._take(group):
+                        break
+                    self._check_halted()
+                    self._commit(group)
+                except StoreLostError as lost:
+                    self._load_again(lost, group)
                 group = []
+            self._check_halted()
         except BaseException as error:  # noqa: BLE001  (fatal by definition: see the module's text)
             self._stop(error, group)
         finally:
@@ -166,7 +207,7 @@ class Sequencer:
 
     def _take(self, group: list[_Request]) -> bool:
         """Wait for a request and add whatever else waits, within the limits; False at the end."""
-        request = self._queue.get()
+        request = self._next()
         weight = 0
         while request is not None:
             group.append(request)
@@ -181,26 +222,59 @@ class Sequencer:
             self._queue.put(None)  # the end comes after this group
         return bool(group)
 
+    def _next(self) -> _Request | None:
+        """Wait for a request; of a shared ledger, look now and then whether other replicas moved it on."""
+        while self._store.shared:
+            with contextlib.suppress(queue.Empty):
+                return self._queue.get(timeout=_FOLLOW_SECONDS)
+            if self._stopping.is_set():
+                return None
+            self._follow()
+        return self._queue.get()
+
+    def _follow(self) -> None:
+        """Take over what other replicas appended, so that who asks this one hears of it."""
+        try:
+            with self.reader.snapshot() as snapshot:
+                moved = snapshot.head() != self._head
+        except RegieError:
+            return  # the next group finds out
+        if moved:
+            self._begin()
+            self._store.rollback()
+
+    def _begin(self) -> None:
+        """Begin a transaction at the newest head: of a shared ledger, the one that others left."""
+        self._store.begin()
+        if self._store.shared:
+            now = Loaded(self._head, self._frontier, self._registry)
+            self._take_over(catch_up(self._store, now, self._keys))
+
+    def _take_over(self, loaded: Loaded) -> None:
+        self._head, self._frontier, self._registry = loaded.head, loaded.frontier, loaded.registry
+
     def _commit(self, requests: Sequence[_Request]) -> None:
         """Run one group; on return every future of it is resolved."""
-        self._store.begin()
+        self._begin()
         group = Group(self._store, self._head, self._registry, self._now(), self._rng)
         finishes, refused = self._apply(group, requests)
         frontier = self._frontier.copy()
-        head = seal_group(group, frontier, self._signer)
+        head = seal_group(group, frontier, self._keys)
         sealed = Sealed(group, head.size, head.checkpoint)
         answers = [(request, finish(sealed)) for request, finish in finishes]
         if group.writes.any():
             self._store.project(group.writes)
             if head is not self._head:
                 self._store.advance(self._head, head)
-            forgot = self._forget(group.now_ms)
+            deleted = self._forget(group.now_ms) or bool(group.writes.erasures.entries)
             self._store.commit()
-            if forgot:
-                self._store.truncate_log()
         else:
+            deleted = False
             self._store.rollback()
-        self._head, self._frontier, self._registry = head, frontier, group.registry
+        if deleted or not self.clean:
+            # Crash here: the bytes stay until the next start, which comes here before it answers anything.
+            self.clean = self._store.overwrite(anew=deleted, most_bytes=_OVERWRITE_BYTES)
+        self._take_over(Loaded(head, frontier, group.registry))
         # Only now: what anybody hears is durable, refusals too, since they may rest on what the group wrote.
         for request, answer in answers:
             request.future.set_result(answer)
@@ -211,6 +285,7 @@ class Sequencer:
         self, group: Group, requests: Sequence[_Request]
     ) -> tuple[list[tuple[_Request, Callable[[Sealed], Any]]], list[tuple[_Request, RegieError]]]:
         finishes, refused = [], []
+        read_ahead(group, [request.work for request in requests])
         for request in requests:
             if not request.future.set_running_or_notify_cancel():
                 continue
@@ -237,11 +312,34 @@ class Sequencer:
 
     def _forget(self, now_ms: int) -> bool:
         """Every ten minutes, in the transaction at hand: delete openings and answers past their time."""
-        due = now_ms >= self._forgotten_ms + _FORGET_EVERY_MS
-        if due:
-            self._store.forget(self._forgotten_ms, now_ms, now_ms - _PULL_MEMORY_MS)
-            self._forgotten_ms = now_ms
-        return due
+        if now_ms < self._forgotten_ms + _FORGET_EVERY_MS:
+            return False
+        forgot = self._store.forget(self._forgotten_ms, now_ms, now_ms - _PULL_MEMORY_MS)
+        self._forgotten_ms = now_ms
+        return forgot
+
+    def _check_halted(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _load_again(self, lost: StoreLostError, group: Sequence[_Request]) -> None:
+        """Go on from durable state, through the same code as a start, and only if it holds what was answered.
+
+        A standby that took over without the newest commits is an older copy: it is refused, and that is fatal.
+        """
+        _log.warning("ledger_lost", exception_type=str(lost))
+        self._store.close()
+        self._refuse(group)
+        while not self._stopping.is_set():
+            self._refuse(self._waiting())
+            try:
+                self._store, loaded = self._again(self._head.checkpoint)
+            except UnreachableError:
+                self._stopping.wait(_RETRY_SECONDS)
+            else:
+                self._take_over(loaded)
+                _log.info("ledger_loaded_again", size=loaded.head.size)
+                return
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -251,41 +349,52 @@ class Sequencer:
             self._failure = error
             self._stopping.set()
         _log.critical("ledger_stopped", exception_type=type(error).__name__)
-        waiting = list(group)
-        while True:
-            try:
+        self._refuse([*group, *self._waiting()])
+
+    def _waiting(self) -> list[_Request]:
+        """Take what waits in the queue."""
+        waiting = []
+        with contextlib.suppress(queue.Empty):
+            while True:
                 request = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if request is not None:
-                waiting.append(request)
-        for request in waiting:
+                if request is not None:  # the end is known by ``_stopping`` too
+                    waiting.append(request)
+        return waiting
+
+    def _refuse(self, requests: Sequence[_Request]) -> None:
+        """Answer requests that nothing is known of; the same bytes again get the one answer there is."""
+        for request in requests:
             with contextlib.suppress(InvalidStateError):  # answered, or given up by its caller
                 request.future.set_exception(self._stopped())
 
     def _stopped(self) -> RegieError:
         if self._failure is None:
-            return unavailable("the ledger is stopping")
+            state = "is stopping" if self._stopping.is_set() else "lost its database for a moment"
+            return unavailable(f"the ledger {state}: ask again")
+        if isinstance(self._failure, RegieError):
+            return self._failure
         return unavailable("the ledger stopped after a failure and must be started again")
 
 
 def open_ledger(
-    path: Path,
-    signer: Signer,
+    location: Location,
+    signer: Signer | LogKeys,
     clock: Clock,
     *,
     rng: Rng = os.urandom,
     limits: Limits | None = None,
     known_checkpoint: str | None = None,
 ) -> Sequencer:
-    """Open an existing ledger for its one writer.
+    """Open an existing ledger for its one writer, or on PostgreSQL for one of its replicas.
 
     ``known_checkpoint`` is a signed checkpoint seen elsewhere that the ledger must contain. Raises RegieError
     LEDGER_UNAVAILABLE when there is no ledger, it has a writer, it does not verify, it is older than the known
     checkpoint, the clock is before its last checkpoint, or this SQLite can lose commits.
     """
-    store, loaded = open_loaded(path, signer, known_checkpoint)
+    keys = LogKeys.of(signer)
+    store, loaded = open_loaded(location, keys, known_checkpoint)
     if clock() + _CLOCK_SLACK_MS < loaded.head.time_ms:
         store.close()
         raise unavailable("the clock of this machine is before the last signed checkpoint: set it right first")
-    return Sequencer(store, loaded, signer, clock, rng=rng, limits=limits or Limits())
+    again = partial(open_loaded, location, keys)
+    return Sequencer(store, loaded, keys, clock, rng=rng, limits=limits or Limits(), again=again)

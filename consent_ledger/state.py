@@ -142,6 +142,8 @@ def fold(state: SubjectState, index: int, event: pb.Event, private: pb.PrivatePa
             return state._replace(exchanges=kept)
         case "exchange_acknowledged" | "outcome_reported":
             return state
+        case "record_erased":
+            return _erased(state, event.record_erased)
         case _:
             return _chosen(state, index, event)
 
@@ -151,8 +153,10 @@ def after_decision(
 ) -> SubjectState:
     """Return the state after ``ExchangeDecided``: a permit counts; a question or window opens unless it was open."""
     if reason == pb.REASON_ALLOWED:
-        recent = [e for e in state.exchanges if e.counted_ms > time_ms - COUNTED_MS]
-        return state._replace(exchanges=(*recent, Exchange(index, time_ms)))
+        since = time_ms - COUNTED_MS
+        recent = [e for e in state.exchanges if (e.released_ms or e.decided_ms) > since]
+        written_ms, choices, pause, contact, _ = state
+        return SubjectState(written_ms, choices, pause, contact, (*recent, Exchange(index, time_ms)))
     choice = state.choices.get(party)
     if choice is None:
         return state
@@ -162,6 +166,13 @@ def after_decision(
     if reason == pb.REASON_SELF_FIRST_WINDOW and not (choice.window and choice.window.idx in decided_by):
         return _with(state, party, choice._replace(window=Window(index, time_ms)))
     return state
+
+
+def _erased(state: SubjectState, body: pb.RecordErased) -> SubjectState:
+    """After the resident's request nothing stands, not even if some entry stayed; a choice written before is stale."""
+    if body.ground == pb.ERASURE_GROUND_RETENTION:
+        return state  # what was erased decided nothing any more
+    return SubjectState(written_ms=max(state.written_ms, body.created_ms))
 
 
 def _with(state: SubjectState, party: Party, choice: Choice) -> SubjectState:

@@ -65,8 +65,13 @@ class Database:
             found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             if found not in {0, SCHEMA}:
                 raise DatabaseError(f"{self._path.name} has schema {found}, this program knows {SCHEMA}")
-            self._tables[0].metadata.create_all(connection, tables=self._tables)
-            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+            if not self._complete(connection):  # asking costs less than creating what is there
+                self._tables[0].metadata.create_all(connection, tables=self._tables)
+                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+
+    def _complete(self, connection: Connection) -> bool:
+        names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+        return names.issuperset(table.name for table in self._tables)
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction; when this returns, what it wrote is on the disk."""

@@ -8,8 +8,9 @@ HOME/orgs/<OIN>/hpke.key        ML-KEM-768 seed || X25519, hex        pseudonyms
 HOME/orgs/<OIN>/closing.key     closing scalar c, hex, big-endian     ledger, recipients
 HOME/orgs/<OIN>/master.key      master secret K, 32 bytes, hex        gateway, pseudonyms
 HOME/orgs/<OIN>/hedge.key       32 bytes, hex                         senders
-HOME/orgs/<OIN>/log.key         signed-note private key               ledger
+HOME/orgs/<OIN>/log.key         signed-note private keys, one a line  ledger (logkeys.py)
 HOME/orgs/<OIN>/data/           databases of that organisation
+HOME/witness/                   a witness of logs (gateway/witness/home.py); it may be all that a home holds
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import stat
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Role = Literal["gateway", "pseudonyms", "ledger", "viewer"]
 ROLES: tuple[Role, ...] = ("gateway", "pseudonyms", "ledger", "viewer")
+Service = Literal["gateway", "pseudonyms", "ledger", "viewer", "log", "witness"]
+SERVICES: tuple[Service, ...] = (*ROLES, "log", "witness")
+"""What has an address: the roles over gRPC; the public log (of the ledger) and the witness over HTTP."""
 
 
 class HomeError(Exception):
@@ -82,35 +86,59 @@ class Organisation:
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessSettings:
+    """A witness that the ledger asks: its URL prefix, and its verifier keys as text."""
+
+    url: str
+    verifier_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Home:
     """An opened home."""
 
     folder: Path
     demo: bool
-    log_verifier_key: str
+    log_verifier_key: str  # the log's verifier keys, one a line: several while it changes its key
     operators: dict[Role, str]
-    addresses: dict[Role, str]
+    addresses: dict[Service, str]
+    quorum: int = 0
+    witnesses: tuple[WitnessSettings, ...] = ()
+    ledger_database: str | None = None  # [ledger] database
 
     @classmethod
     def open(cls, folder: Path) -> Home:
         """Read HOME/regie.toml; raises HomeError when it is absent or incomplete. Only `regie init` makes one."""
-        path = folder / "regie.toml"
-        try:
-            settings = tomllib.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
-            raise HomeError(f"{folder} is not a home of Regie: make one with `regie init --home {folder}`") from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise HomeError(f"{path} cannot be read: {error}") from None
+        settings = _read(folder)
         try:
             return cls(
                 folder=folder,
                 demo=bool(settings.get("demo", False)),
-                log_verifier_key=str(settings["log_verifier_key"]),
+                log_verifier_key=_verifier_keys(settings),
                 operators={role: str(settings["operators"][role]) for role in ROLES},
-                addresses={role: str(settings["addresses"][role]) for role in ROLES if role in settings["addresses"]},
+                addresses={
+                    name: str(settings["addresses"][name]) for name in SERVICES if name in settings["addresses"]
+                },
+                quorum=int(settings.get("witnesses", {}).get("quorum", 0)),
+                witnesses=tuple(map(_witness, settings.get("witnesses", {}).get("known", ()))),
+                ledger_database=settings.get("ledger", {}).get("database"),
             )
-        except KeyError as error:
-            raise HomeError(f"{path} lacks {error}") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise HomeError(f"{folder / 'regie.toml'} lacks {error}, or has it in another form") from None
+
+    @classmethod
+    def open_witness(cls, folder: Path) -> Home:
+        """Open a home that need not hold more than a witness (`regie witness init`); raises HomeError."""
+        settings = _read(folder)
+        if "operators" in settings:
+            return cls.open(folder)
+        addresses = settings.get("addresses", {})
+        return cls(folder, False, "", {}, {name: str(addresses[name]) for name in SERVICES if name in addresses})
+
+    @property
+    def ledger(self) -> Path | str:
+        """Where the ledger is: the address of its PostgreSQL database, or else the path of its SQLite file."""
+        return self.ledger_database or self.operator("ledger").data / "ledger.db"
 
     @property
     def authority(self) -> bytes:
@@ -132,3 +160,23 @@ class Home:
     def operator(self, role: Role) -> Organisation:
         """Return the organisation that operates a role."""
         return self.organisation(self.operators[role])
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / "regie.toml"
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise HomeError(f"{folder} is not a home of Regie: make one with `regie init --home {folder}`") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise HomeError(f"{path} cannot be read: {error}") from None
+
+
+def _witness(settings: dict[str, Any]) -> WitnessSettings:
+    return WitnessSettings(str(settings["url"]), tuple(map(str, settings["verifier_keys"])))
+
+
+def _verifier_keys(settings: dict[str, Any]) -> str:
+    """Return the keys of the list, or the one key of a home that was made before there was a list."""
+    keys = settings.get("log_verifier_keys") or [settings["log_verifier_key"]]
+    return "\n".join(map(str, keys))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 from consent_ledger.errors import RegieError
-from consent_ledger.log.note import Signer
 from consent_ledger.registry import check_separation
 from consent_ledger.sequencer import Sequencer, open_ledger
 from consent_ledger.service.consent import ConsentService
 from consent_ledger.service.decision import DecisionService
+from consent_ledger.service.http import log_app
+from consent_ledger.service.latest import LatestHead
 from consent_ledger.service.log import LogService
 from consent_ledger.v1 import consents_pb2_grpc, decisions_pb2_grpc, log_pb2_grpc
 from gateway.crypto import hpke, signatures
@@ -29,13 +31,20 @@ from gateway.exchange import inbox, tables
 from gateway.exchange.delivery import Deliverer, Doorbell
 from gateway.exchange.service import ExchangeService
 from gateway.exchange.submit import Submitter
+from gateway.exchange.unresolved import UnresolvedCounts
 from gateway.interceptors import incident
+from gateway.logkeys import KeyFile
+from gateway.retention import announcing_of, erasing_by_age
 from gateway.rpc import RoleServer
 from gateway.server import Parts, Watch
 from gateway.v1 import directory_pb2_grpc, evaluator_pb2_grpc, exchange_pb2_grpc
+from gateway.web import HttpServer
+from gateway.witness.asking import open_publisher
+from gateway.witness.role import build_witness
 
 WATCH_SECONDS = 0.5
-Build = Callable[[Parts, RoleServer], Awaitable[Watch]]
+Build = Callable[[Parts, Any], Awaitable[Watch]]
+"""Takes the role's server: of gRPC, the witness's of HTTP."""
 
 
 class LedgerWatch:
@@ -49,17 +58,29 @@ class LedgerWatch:
     async def look(self) -> None:
         """Look once."""
         if self._sequencer.failure is not None and self.fatal is None:
-            self.fatal = RegieError("LEDGER_UNAVAILABLE", "the ledger stopped after a failure: start it again")
+            self.fatal = _why_stopped(self._sequencer.failure)
             self.failed.set()
+
+
+def _why_stopped(failure: BaseException) -> RegieError:
+    """Return what the operator is told; only our own errors have a text that holds no data."""
+    if isinstance(failure, RegieError):
+        return failure
+    return RegieError("LEDGER_UNAVAILABLE", "the ledger stopped after a failure: start it again")
 
 
 async def build_ledger(parts: Parts, shell: RoleServer) -> Watch:
     """Open the ledger, which must exist, and serve it. It is its own directory."""
     ours = shell.organisation
-    sequencer = open_ledger(ours.data / "ledger.db", Signer.parse(ours.text_key("log")), parts.means.clock)
+    public = _public_log(parts)
+    log_keys = KeyFile.read(ours)
+    sequencer = open_ledger(parts.home.ledger, log_keys.keys, parts.means.clock)
     parts.stack.callback(sequencer.close)
     if not parts.home.demo:
         check_separation(sequencer.registry)
+    publisher = await open_publisher(parts, sequencer)
+    if news := log_keys.announcements(sequencer.registry):  # nothing is signed before the witnesses were asked
+        await asyncio.wrap_future(sequencer.publish(news))
     crypto = LedgerSide(
         hpke.PrivateKey.from_bytes(ours.key("hpke")),
         int.from_bytes(ours.key("closing"), "big"),
@@ -70,17 +91,38 @@ async def build_ledger(parts: Parts, shell: RoleServer) -> Watch:
     identity = Identity("ledger", lambda: sequencer.registry)
     decisions = DecisionService(sequencer, crypto, parts.means.clock, parts.means.pool, identity.peer)
     decisions_pb2_grpc.add_DecisionServiceServicer_to_server(decisions, shell.server)
-    consents = ConsentService(sequencer, crypto, parts.means.clock, parts.means.pool, identity.peer)
+    means = parts.means
+    consents = ConsentService(
+        sequencer, crypto, means.clock, means.pool, identity.peer, announcing=announcing_of(means.settings)
+    )
     consents_pb2_grpc.add_ConsentServiceServicer_to_server(consents, shell.server)
-    log_pb2_grpc.add_LogServiceServicer_to_server(LogService(sequencer, parts.means.pool), shell.server)
+    log = LogService(sequencer, parts.means.pool, identity.peer)
+    log_pb2_grpc.add_LogServiceServicer_to_server(log, shell.server)
     names = [f"consent_ledger.v1.{name}" for name in ("DecisionService", "ConsentService", "LogService")]
     await shell.start(identity, names)
     parts.stack.push_async_callback(shell.stop)
+    if public:
+        latest = LatestHead(sequencer, parts.means.clock, parts.means.rng, parts.means.pool)
+        current = publisher.note if publisher else latest
+        await public.start(log_app(sequencer.reader, sequencer.origin, current, parts.means.pool))
+        parts.stack.push_async_callback(public.stop)
     await shell.set_serving(True)
     watch = LedgerWatch(sequencer)
     watch.ready.set()
     _in_background(parts, _every(WATCH_SECONDS, watch.look), _withdraw_when_failed(watch, shell))
+    _in_background(parts, _every(parts.means.settings.housekeeping_seconds, erasing_by_age(sequencer, parts.means)))
+    if publisher:
+        _in_background(parts, _every(parts.means.settings.publish_seconds, publisher.publish))
     return watch
+
+
+def _public_log(parts: Parts) -> HttpServer | None:
+    """Take the address of the public log, if the home names one, before the ledger is opened."""
+    if "log" not in parts.home.addresses:
+        return None
+    public = HttpServer("log", parts.home.addresses["log"], parts.means.settings.grace_seconds)
+    parts.stack.push_async_callback(public.stop)
+    return public
 
 
 async def build_pseudonyms(parts: Parts, shell: RoleServer) -> Watch:
@@ -130,7 +172,8 @@ async def build_gateway(parts: Parts, shell: RoleServer) -> Watch:
     )
     parts.stack.push_async_callback(submitter.finish)
     deliverer = Deliverer(database, ledger, doorbell, means=means)
-    exchange = ExchangeService(submitter, deliverer, identity.peer, means.settings.hop_seconds)
+    counts = UnresolvedCounts(database, keeper.registry, means.clock)
+    exchange = ExchangeService(submitter, deliverer, counts, identity.peer, means.settings.hop_seconds)
     exchange_pb2_grpc.add_ExchangeServiceServicer_to_server(exchange, shell.server)
     rows = FirstEvaluator(keys, database, keeper.registry, identity.peer, pseudonyms, means=means)
     evaluator_pb2_grpc.add_EvaluatorServiceServicer_to_server(rows, shell.server)
@@ -148,7 +191,12 @@ async def build_gateway(parts: Parts, shell: RoleServer) -> Watch:
     return keeper
 
 
-BUILD: dict[str, Build] = {"ledger": build_ledger, "pseudonyms": build_pseudonyms, "gateway": build_gateway}
+BUILD: dict[str, Build] = {
+    "witness": build_witness,
+    "ledger": build_ledger,
+    "pseudonyms": build_pseudonyms,
+    "gateway": build_gateway,
+}
 
 
 def _keeper(parts: Parts, shell: RoleServer) -> DirectoryKeeper:

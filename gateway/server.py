@@ -14,13 +14,16 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from consent_ledger.clock import Clock, system_clock
 from consent_ledger.errors import RegieError
-from gateway.home import Home, HomeError, Role
+from gateway.home import Home, HomeError, Role, Service
 from gateway.rpc import RoleServer
 from gateway.settings import Means, Settings, load_settings
 from gateway.telemetry import traces
+from gateway.web import HttpServer
 
-STARTED_BEFORE: tuple[Role, ...] = ("ledger", "pseudonyms", "gateway")
-"""Order of starting; stopping is the other way round, so that what is in flight can still be finished."""
+GRPC_ROLES: tuple[Role, ...] = ("ledger", "pseudonyms", "gateway")
+STARTED_BEFORE: tuple[Service, ...] = ("witness", *GRPC_ROLES)
+"""Order of starting: a ledger asks its witnesses before it signs. Stopping is the other way round, so that what is in
+flight can still be finished."""
 
 READY_SECONDS = 30.0
 
@@ -57,8 +60,8 @@ class Watch(Protocol):
 class Serving:
     """The running roles."""
 
-    roles: tuple[Role, ...]
-    addresses: dict[Role, str]
+    roles: tuple[Service, ...]
+    addresses: dict[Service, str]
     watches: list[Watch] = field(default_factory=list)
 
     async def ready(self) -> None:
@@ -88,7 +91,7 @@ async def serving(
     settings: Settings | None = None,
     provider: TracerProvider | None = None,
 ) -> AsyncIterator[Serving]:
-    """Serve roles ("gateway", "pseudonyms", "ledger") of a home on its addresses until the block ends.
+    """Serve roles ("witness", "ledger", "pseudonyms", "gateway") of a home on its addresses until the block ends.
 
     Yields when the servers listen and, when the ledger is one of them, when all answer health checks with SERVING.
     Raises HomeError (a role this home cannot serve, an address in use), RegieError OPERATORS_NOT_SEPARATE. Ending the
@@ -104,9 +107,10 @@ async def serving(
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="regie-group") as pool:
         async with AsyncExitStack() as stack:
             # An address in use is found before any database is opened.
-            shells = {role: RoleServer(home, role, tracing, tuned.grace_seconds) for role in chosen}
-            for shell in shells.values():
-                stack.push_async_callback(shell.stop)
+            shells: dict[Service, RoleServer | HttpServer] = {}
+            for role in chosen:
+                shells[role] = _server(home, role, tracing, tuned.grace_seconds)
+                stack.push_async_callback(shells[role].stop)
             served = Serving(chosen, {role: shell.address for role, shell in shells.items()})
             parts = Parts(home, Means(tuned, clock, pool, os.urandom), stack)
             for role, shell in shells.items():
@@ -114,6 +118,15 @@ async def serving(
             if "ledger" in chosen:
                 await _ready_in_time(served)
             yield served
+
+
+def _server(home: Home, role: Service, tracing: traces.Tracing, grace: float) -> RoleServer | HttpServer:
+    for known in GRPC_ROLES:
+        if role == known:
+            return RoleServer(home, known, tracing, grace)
+    if role not in home.addresses:
+        raise HomeError(f"this home has no address of the {role}: see {home.folder / 'regie.toml'}")
+    return HttpServer(role, home.addresses[role], grace)
 
 
 async def _ready_in_time(served: Serving) -> None:

@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     sender_signals_per_day: int = Field(default=200_000, ge=1)
     portal_rows_per_day: int = Field(default=200_000, ge=1)
     recipient_rows_percent: int = Field(default=105, ge=100, le=1000)
+    recipient_rows_per_day: int = Field(default=8, ge=0, le=100)  # beside that, for canaries (ADR 6)
     schemes_per_person: int = Field(default=2, ge=1, le=8)
 
     epochs: tuple[int, ...] = (1,)
@@ -36,6 +37,13 @@ class Settings(BaseSettings):
 
     lease_seconds: float = Field(default=60.0, gt=0)
     most_batches_per_pull: int = Field(default=16, ge=1, le=16)
+
+    publish_seconds: float = Field(default=1.0, gt=0)
+    witness_seconds: float = Field(default=20.0, gt=0)
+
+    # Erasures of so many people are announced in the public log together, or after so many days (ADR 7).
+    erasure_people: int = Field(default=10, ge=1)
+    erasure_days: float = Field(default=7.0, ge=0, le=7)  # fsck calls two weeks overdue
 
     directory_seconds: float = Field(default=3.0, gt=0)
     housekeeping_seconds: float = Field(default=60.0, gt=0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from consent_ledger.log.encoding import MAX_SIZE, decode_base64, decode_decimal, encode_base64
 from consent_ledger.log.errors import FormatError, NoteError
-from consent_ledger.log.note import Signer, Verifier, open_note, sign_note
+from consent_ledger.log.note import NoteSigner, NoteVerifier, open_note, sign_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class Checkpoint:
         return cls(lines[0], decode_decimal(lines[1], "tree size"), decode_base64(lines[2]))
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signers: Iterable[Signer]) -> str:
+def sign_checkpoint(checkpoint: Checkpoint, signers: Iterable[NoteSigner]) -> str:
     """Return the signed note of a checkpoint."""
     return sign_note(checkpoint.body(), signers)
 
 
-def open_checkpoint(note: str | bytes, verifiers: Sequence[Verifier]) -> Checkpoint:
+def open_checkpoint(note: str | bytes, verifiers: Sequence[NoteVerifier]) -> Checkpoint:
     """Return the checkpoint of a note that a known key *named as its origin* signed.
 
     Other known keys (witnesses) may sign too, but cannot speak for the log. Raises NoteError or FormatError

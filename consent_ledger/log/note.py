@@ -1,31 +1,25 @@
-"""Signed notes (c2sp.org/signed-note) with Ed25519 keys (signature type 0x01)."""
+"""Signed notes (c2sp.org/signed-note), and their Ed25519 keys (signature type 0x01)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from consent_ledger.log.encoding import decode_base64, encode_base64
-from consent_ledger.log.errors import FormatError, NoteError
+from consent_ledger.log import notekey
+from consent_ledger.log.errors import NoteError
 
 ED25519 = 0x01
 MAX_NOTE_BYTES = 1_000_000
 """Bounds the work on a note from a stranger; the specification asks for some bound."""
 MAX_SIGNATURES = 100
 
-_PREFIX = "— "
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
-_PRIVATE = "PRIVATE+KEY+"
-
 
 class Signature(NamedTuple):
-    """A signature that was verified: the key's name, its id (4 bytes) and the signature (64 bytes)."""
+    """A signature that was verified: the key's name, its id (4 bytes), and what the key made (notes: 64 bytes)."""
 
     name: str
     key_id: bytes
@@ -39,6 +33,31 @@ class OpenedNote(NamedTuple):
     signatures: tuple[Signature, ...]
 
 
+class NoteVerifier(Protocol):
+    """A public note key of any signature type."""
+
+    @property
+    def name(self) -> str:
+        """The key's name."""
+        ...
+
+    @property
+    def key_id(self) -> bytes:
+        """Its id, 4 bytes; with the name it says which signature lines are its own."""
+        ...
+
+    def verify(self, text: str, signature: bytes) -> None:
+        """Check what stands behind the key id of a signature line over this note text; raises NoteError."""
+
+
+class NoteSigner(Protocol):
+    """A private note key that signs nothing but the text."""
+
+    def line(self, text: str) -> str:
+        """Return the signature line of a note's text, with its newline."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Verifier:
     """A public note key: its name and its Ed25519 public key (32 bytes)."""
@@ -48,26 +67,26 @@ class Verifier:
 
     def __post_init__(self) -> None:
         """Refuse names that a signature line cannot carry."""
-        _require_name(self.name)
-        if len(self.public) != 32:
-            raise NoteError(f"expected an Ed25519 public key of 32 bytes, got {len(self.public)}")
+        notekey.require_name(self.name)
+        notekey.require_length(32, "an Ed25519 public key", self.public)
 
     @classmethod
     def parse(cls, text: str) -> Verifier:
         """Read ``name+hex8(key id)+base64(type || public key)``; raises NoteError."""
-        name, key_id, material = _split_key(text)
-        verifier = cls(name, material)
-        _require_key_id(verifier.key_id, key_id)
+        key = notekey.split_key(text)
+        notekey.require_kind(ED25519, "an Ed25519", key)
+        verifier = cls(key.name, key.material)
+        notekey.require_key_id(verifier.key_id, key.key_id)
         return verifier
 
     def format(self) -> str:
         """Write the verifier key as text."""
-        return f"{self.name}+{self.key_id.hex()}+{encode_base64(bytes([ED25519]) + self.public)}"
+        return notekey.format_key(self.name, self.key_id, ED25519, self.public)
 
     @property
     def key_id(self) -> bytes:
         """First 4 bytes of SHA-256(name || 0x0A || type || public key)."""
-        return sha256(self.name.encode() + b"\n" + bytes([ED25519]) + self.public).digest()[:4]
+        return notekey.key_id_of(self.name, ED25519, self.public)
 
     def verify(self, text: str, signature: bytes) -> None:
         """Check a signature (64 bytes) over the note's text; raises NoteError."""
@@ -86,23 +105,21 @@ class Signer:
 
     def __post_init__(self) -> None:
         """Refuse names that a signature line cannot carry."""
-        _require_name(self.name)
-        if len(self.seed) != 32:
-            raise NoteError("expected an Ed25519 seed of 32 bytes")
+        notekey.require_name(self.name)
+        notekey.require_length(32, "an Ed25519 seed", self.seed)
 
     @classmethod
     def parse(cls, text: str) -> Signer:
         """Read ``PRIVATE+KEY+name+hex8(key id)+base64(type || seed)``, as Go's note package does; raises NoteError."""
-        if not text.startswith(_PRIVATE):
-            raise NoteError("expected a private note key")
-        name, key_id, seed = _split_key(text.removeprefix(_PRIVATE))
-        signer = cls(name, seed)
-        _require_key_id(signer.verifier.key_id, key_id)
+        key = notekey.split_private_key(text)
+        notekey.require_kind(ED25519, "an Ed25519", key)
+        signer = cls(key.name, key.material)
+        notekey.require_key_id(signer.verifier.key_id, key.key_id)
         return signer
 
     def format(self) -> str:
         """Write the private key as text."""
-        return f"{_PRIVATE}{self.name}+{self.verifier.key_id.hex()}+{encode_base64(bytes([ED25519]) + self.seed)}"
+        return notekey.format_private_key(self.name, self.verifier.key_id, ED25519, self.seed)
 
     @property
     def verifier(self) -> Verifier:
@@ -112,10 +129,10 @@ class Signer:
     def line(self, text: str) -> str:
         """Sign the note's text and return the signature line with its newline."""
         signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(text.encode())
-        return f"{_PREFIX}{self.name} {encode_base64(self.verifier.key_id + signature)}\n"
+        return notekey.format_line(self.name, self.verifier.key_id, signature)
 
 
-def sign_note(text: str, signers: Iterable[Signer]) -> str:
+def sign_note(text: str, signers: Iterable[NoteSigner]) -> str:
     """Return the signed note over a text that ends in a newline; raises NoteError on a text that no note can carry."""
     _require_plain(text)
     if not text.endswith("\n"):
@@ -126,7 +143,7 @@ def sign_note(text: str, signers: Iterable[Signer]) -> str:
     return f"{text}\n{''.join(lines)}"
 
 
-def open_note(message: str | bytes, verifiers: Iterable[Verifier]) -> OpenedNote:
+def open_note(message: str | bytes, verifiers: Iterable[NoteVerifier]) -> OpenedNote:
     """Return the text of a note and the known keys that signed it.
 
     Signatures by unknown keys are ignored; a wrong signature by a known key rejects the note, and so does having none
@@ -145,6 +162,15 @@ def open_note(message: str | bytes, verifiers: Iterable[Verifier]) -> OpenedNote
     if not verified:
         raise NoteError("no known key signed this note")
     return OpenedNote(text, tuple(verified.values()))
+
+
+def read_note(message: str | bytes) -> OpenedNote:
+    """Return the text of a note and all its signature lines, of which none is verified; raises NoteError on no note.
+
+    For those who answer differently to what is no note and to what nobody known signed (c2sp.org/tlog-witness).
+    """
+    text, lines = _split_note(message)
+    return OpenedNote(text, tuple(Signature(*_parse_line(line)) for line in lines))
 
 
 def _split_note(message: str | bytes) -> tuple[str, list[str]]:
@@ -167,45 +193,16 @@ def _split_note(message: str | bytes) -> tuple[str, list[str]]:
 
 
 def _parse_line(line: str) -> tuple[str, bytes, bytes]:
-    if not line.startswith(_PREFIX):
+    if not line.startswith(notekey.PREFIX):
         raise NoteError("expected a signature line that starts with an em dash and a space")
-    name, _, encoded = line.removeprefix(_PREFIX).partition(" ")
-    _require_name(name)
-    data = _decode(encoded)
+    name, _, encoded = line.removeprefix(notekey.PREFIX).partition(" ")
+    notekey.require_name(name)
+    data = notekey.decode(encoded)
     if len(data) < 5:
         raise NoteError("expected a key id of 4 bytes and a signature")
     return name, data[:4], data[4:]
 
 
-def _split_key(text: str) -> tuple[str, str, bytes]:
-    """Split at the first two plus signs only: base64 holds more of them."""
-    parts = text.split("+", 2)
-    if len(parts) != 3:
-        raise NoteError("expected a note key: name+id+key")
-    name, key_id, encoded = parts
-    data = _decode(encoded)
-    if data[:1] != bytes([ED25519]):
-        raise NoteError("expected an Ed25519 note key (type 0x01)")
-    return name, key_id, data[1:]
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return decode_base64(text)
-    except FormatError as error:
-        raise NoteError(str(error)) from None
-
-
-def _require_key_id(expected: bytes, got: str) -> None:
-    if got != expected.hex():
-        raise NoteError(f"key id: expected {expected.hex()}, got another")
-
-
-def _require_name(name: str) -> None:
-    if not name or "+" in name or _CONTROL.search(name) or any(character.isspace() for character in name):
-        raise NoteError("a key name is not empty and has no spaces and no plus signs")
-
-
 def _require_plain(text: str) -> None:
-    if _CONTROL.search(text):
+    if notekey.CONTROL.search(text):
         raise NoteError("a note has no control characters but newline")

@@ -19,6 +19,8 @@ from consent_ledger.service.ports import LedgerCrypto, Peer
 from consent_ledger.service.records import Row, record_of
 from consent_ledger.v1 import consents_pb2 as pb
 from consent_ledger.v1.consents_pb2_grpc import ConsentServiceServicer
+from consent_ledger.writing.announce import Announcing
+from consent_ledger.writing.erase import EraseWork, Opened, erasable, waiting
 from consent_ledger.writing.record import PreparedChange, RecordWork
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -28,8 +30,21 @@ Result = TypeVar("Result")
 class ConsentService(ConsentServiceServicer):
     """Choices of residents, over one sequencer."""
 
-    def __init__(self, sequencer: Sequencer, crypto: LedgerCrypto, clock: Clock, pool: Executor, peer: Peer) -> None:
-        """Serve with these keys; ``peer`` names who calls, ``pool`` runs group operations and reads."""
+    def __init__(
+        self,
+        sequencer: Sequencer,
+        crypto: LedgerCrypto,
+        clock: Clock,
+        pool: Executor,
+        peer: Peer,
+        *,
+        announcing: Announcing | None = None,
+    ) -> None:
+        """Serve with these keys; ``peer`` names who calls, ``pool`` runs group operations and reads.
+
+        ``announcing`` says with how many others an erasure waits to be announced in the log.
+        """
+        self._announcing = announcing or Announcing()
         self._sequencer = sequencer
         self._crypto = crypto
         self._clock = clock
@@ -46,6 +61,35 @@ class ConsentService(ConsentServiceServicer):
         """Return choices and exchanges of one resident, refusals with their exact reason; newest first."""
         check_kind(self._peer(context), "viewer")
         return await self._in_pool(lambda: self._read(request))
+
+    async def PreviewErasure(self, request: pb.PreviewErasureRequest, context: Context) -> pb.PreviewErasureResponse:
+        """Return what Erase would erase."""
+        check_kind(self._peer(context), "viewer")
+        return await self._in_pool(lambda: self._preview(request))
+
+    async def Erase(self, request: pb.EraseRequest, context: Context) -> pb.EraseResponse:
+        """Erase everything about one resident in these purposes; answers with a signed receipt once it is gone."""
+        check_kind(self._peer(context), "viewer")
+        work = await self._in_pool(lambda: self._prepare_erase(request))
+        return await asyncio.wrap_future(self._sequencer.submit(work))
+
+    def _preview(self, request: pb.PreviewErasureRequest) -> pb.PreviewErasureResponse:
+        subjects = self._of_rows(request.rows, {})
+        with self._sequencer.reader.snapshot() as snapshot:
+            indices = {index for key in subjects for index in snapshot.subject_indices(key)}
+            goes, stays = erasable(snapshot, indices, subjects)
+            return pb.PreviewErasureResponse(
+                entries=map(_entry, goes), kept=map(_entry, stays), waiting=waiting(snapshot, goes)
+            )
+
+    def _prepare_erase(self, request: pb.EraseRequest) -> EraseWork:
+        return EraseWork(
+            request=request,
+            subjects=tuple(self._of_rows(request.rows, {})),
+            request_hash=sha256(b"regie/erase/v1" + request.SerializeToString(deterministic=True)).digest(),
+            sign=lambda receipt: self._crypto.sign(b"regie/s/erase/v1", sha256(receipt).digest()),
+            announcing=self._announcing,
+        )
 
     def _prepare(self, request: pb.RecordRequest) -> RecordWork:
         subjects = self._subjects(change.rows for change in request.changes)
@@ -103,6 +147,10 @@ class ConsentService(ConsentServiceServicer):
 
     async def _in_pool(self, function: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+
+def _entry(entry: Opened) -> pb.ErasableEntry:
+    return pb.ErasableEntry(log_index=entry.idx, time_ms=entry.event.time_ms, kind=entry.kind)
 
 
 def record_request_hash(request: pb.RecordRequest) -> bytes:

@@ -1,4 +1,4 @@
-"""LogService: the transparency log over gRPC, for anybody; read from durable state, never through the writer."""
+"""LogService: the transparency log over gRPC; read from durable state, never through the writer."""
 
 # ruff: noqa: N802, ARG002  (methods have the names and parameters of the contract)
 from __future__ import annotations
@@ -6,29 +6,41 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from time import monotonic
 from typing import Any, TypeVar
 
 import grpc.aio
 
 from consent_ledger.errors import RegieError
 from consent_ledger.log.tiles import consistency_path, inclusion_path, inclusion_paths
+from consent_ledger.registry import Participant
 from consent_ledger.sequencer import Sequencer
-from consent_ledger.storage.reader import Snapshot
+from consent_ledger.service.access import SEES_PRIVATE, may_open
+from consent_ledger.service.ports import Peer
+from consent_ledger.storage.ports import Snapshot
+from consent_ledger.v1 import events_pb2
 from consent_ledger.v1 import log_pb2 as pb
 from consent_ledger.v1.log_pb2_grpc import LogServiceServicer
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Result = TypeVar("Result")
 _MOST_ENTRIES = 4_096
+PUBLIC_SECONDS = 10.0
+"""Every role asks for the public events every few seconds. While none is added they get the same bytes, which costs
+neither proofs here nor their verification there; a new event is given at once."""
 
 
 class LogService(LogServiceServicer):
     """Entries and proofs of one ledger."""
 
-    def __init__(self, sequencer: Sequencer, pool: Executor) -> None:
-        """Serve what the sequencer's reader sees; reads run in ``pool``."""
+    def __init__(self, sequencer: Sequencer, pool: Executor, peer: Peer) -> None:
+        """Serve what the sequencer's reader sees; ``peer`` names who calls, reads run in ``pool``."""
+        self._sequencer = sequencer
         self._reader = sequencer.reader
         self._pool = pool
+        self._peer = peer
+        # Sequence number of the last public event, until when to give it, and the answer.
+        self._public: tuple[int, float, pb.GetPublicEventsResponse] | None = None
 
     async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: Context) -> pb.GetCheckpointResponse:
         """Return the newest signed checkpoint."""
@@ -68,8 +80,17 @@ class LogService(LogServiceServicer):
         return pb.GetConsistencyProofResponse(hashes=await self._read(prove))
 
     async def GetPublicEvents(self, request: pb.GetPublicEventsRequest, context: Context) -> pb.GetPublicEventsResponse:
-        """Return all public events, proven in the tree of one checkpoint."""
-        return await self._read(_public_events)
+        """Return all public events, proven under one checkpoint: the newest, or one that was it a moment ago."""
+        sequence, now = self._sequencer.registry.sequence, monotonic()
+        if self._public is None or self._public[0] != sequence or now > self._public[1]:
+            response = await self._read(_public_events)
+            self._public = (sequence, now + PUBLIC_SECONDS, response)
+        return self._public[2]
+
+    async def GetEvents(self, request: pb.GetEventsRequest, context: Context) -> pb.GetEventsResponse:
+        """Return entries proven in the tree of the newest checkpoint, opened as far as the caller may see them."""
+        who = self._peer(context)
+        return await self._read(lambda snapshot: _events(snapshot, list(request.indices), who))
 
     async def _read(self, function: Callable[[Snapshot], Result]) -> Result:
         def run() -> Result:
@@ -90,6 +111,22 @@ def _public_events(snapshot: Snapshot) -> pb.GetPublicEventsResponse:
             for (index, entry), path in zip(entries, paths, strict=True)
         ],
     )
+
+
+def _events(snapshot: Snapshot, indices: list[int], who: Participant) -> pb.GetEventsResponse:
+    head = snapshot.head()
+    if max(indices) >= head.size:
+        raise RegieError("FIELD_INVALID", f"the log has size {head.size}", field="indices")
+    paths = inclusion_paths(indices, head.size, snapshot.tile)
+    payloads = snapshot.payloads(indices)
+    response = pb.GetEventsResponse(checkpoint=head.checkpoint)
+    for index, path in zip(indices, paths, strict=True):
+        proven = response.entries.add(index=index, entry=snapshot.entries(index, 1)[0], path=b"".join(path))
+        payload = payloads.get(index)
+        if payload is not None and may_open(who, events_pb2.Event.FromString(payload.event)):
+            private = payload.private if who.kind in SEES_PRIVATE else b""
+            proven.opened.CopyFrom(pb.OpenedEvent(salt=payload.salt, event=payload.event, private_part=private))
+    return response
 
 
 def _check_size(size: int, snapshot: Snapshot, field: str) -> None:

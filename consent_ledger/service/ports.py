@@ -5,7 +5,7 @@ The ledger does not import the gateway. Whoever starts it (gateway/server.py) pa
 
     DecisionService(sequencer, crypto, clock, pool, peer)
     ConsentService(sequencer, crypto, clock, pool, peer)
-    LogService(sequencer, pool)
+    LogService(sequencer, pool, peer)
 """
 
 from __future__ import annotations

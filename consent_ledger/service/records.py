@@ -10,7 +10,7 @@ from consent_ledger import texts
 from consent_ledger.registry import Registry
 from consent_ledger.service.reasondate import reason_date
 from consent_ledger.state import EMPTY, SubjectState
-from consent_ledger.storage.reader import Snapshot
+from consent_ledger.storage.ports import Snapshot
 from consent_ledger.v1 import consents_pb2 as out
 from consent_ledger.v1 import events_pb2 as pb
 

@@ -6,8 +6,10 @@ refuses any runtime with that bug (ledger.md, "The write path").
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -19,9 +21,10 @@ from consent_ledger.errors import RegieError
 from consent_ledger.storage.tables import TRIGGERS, LedgerTable
 
 APPLICATION_ID = 0x52656769  # "Regi"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 4
 BUSY_MS = 5_000
 """How long a connection waits for a lock."""
+_CHUNK = 1 << 20
 
 _WRITER_PRAGMAS = (
     "synchronous=FULL",  # an answered commit survives power loss
@@ -34,6 +37,17 @@ _WRITER_PRAGMAS = (
     "cache_size=-65536",  # KiB; subjects are found at random places
 )
 _READER_PRAGMAS = ("query_only=ON", "trusted_schema=OFF", f"busy_timeout={BUSY_MS}")
+
+
+FAILURES = (sa.exc.DatabaseError, dbapi2.DatabaseError, OSError)
+"""What a file or a disk can do to us."""
+
+
+def told(failure: Exception) -> str:
+    """Return what the system or SQLite said; neither says values."""
+    if isinstance(failure, OSError):
+        return failure.strerror or type(failure).__name__
+    return str(failure.orig if isinstance(failure, sa.exc.DatabaseError) else failure)
 
 
 def unavailable(message: str) -> RegieError:
@@ -56,7 +70,7 @@ def check_runtime(version: tuple[int, ...] = dbapi2.sqlite_version_info) -> None
 
 
 class _Cursor(Protocol):
-    def execute(self, sql: str) -> object: ...
+    def execute(self, sql: str) -> Any: ...
     def close(self) -> None: ...
 
 
@@ -107,19 +121,59 @@ class Lock:
     """An exclusive lock beside the ledger's file: one writer process, whatever SQLite itself would allow."""
 
     def __init__(self, path: Path) -> None:
-        """Take ``<path>.lock``; raises RegieError LEDGER_UNAVAILABLE when another writer holds it."""
-        self._file = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Take ``<path>.lock``; raises RegieError LEDGER_UNAVAILABLE when another writer holds it, or there is none."""
+        try:
+            self._file = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unavailable(f"the lock beside {path} cannot be opened: {error.strerror}") from None
         try:
             # flock belongs to the open file, so it also keeps out a second writer in this process; the kernel drops it
             # when the process dies.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             os.close(self._file)
-            raise unavailable(f"{path} has a writer already: stop that one first") from None
+            held = isinstance(error, BlockingIOError)
+            why = "has a writer already: stop that one first" if held else f"cannot be locked: {error.strerror}"
+            raise unavailable(f"{path} {why}") from None
 
     def release(self) -> None:
-        """Let the next writer in."""
-        os.close(self._file)
+        """Let the next writer in; again does nothing, since the number may be another file's by then."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def rewrite_log(path: Path) -> None:
+    """Write the -wal file of a ledger over itself and make it durable; the lock is held and nobody else writes it.
+
+    When fsync failed under the writer before us, Linux kept the group it could not write readable, and will not write
+    it at a later fsync. We would find that group, answer with it, and lose it when the power fails. Written again it is
+    on the disk before anybody hears of it. Raises RegieError LEDGER_UNAVAILABLE when that fails.
+    """
+    try:
+        file = os.open(path.with_name(path.name + "-wal"), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unavailable(f"the -wal file of {path} cannot be opened: {error.strerror}") from None
+    try:
+        at = 0
+        while part := os.pread(file, _CHUNK, at):
+            at += os.pwrite(file, part, at)
+        os.fsync(file)
+    except OSError as error:
+        raise unavailable(f"the -wal file of {path} cannot be written: {error.strerror}") from None
+    finally:
+        os.close(file)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in the folder of a file durable. Raises OSError."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def create_file(path: Path) -> sa.Engine:
@@ -132,29 +186,64 @@ def create_file(path: Path) -> sa.Engine:
     except OSError as error:
         raise unavailable(f"{path} cannot be created: {error.strerror}") from None
     engine = writer_engine(path)
+    try:
+        _create_schema(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _create_schema(engine: sa.Engine) -> None:
     with engine.connect() as connection:
         raw = connection.connection.cursor()
         raw.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        raw.execute("PRAGMA journal_mode=WAL")
+        mode = raw.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         raw.close()
+        if mode != "wal":  # SQLite says so instead of failing
+            raise unavailable("the new file cannot be brought into WAL mode")
     with engine.begin() as connection:
         LedgerTable.metadata.create_all(connection)
         for trigger in TRIGGERS:
             connection.exec_driver_sql(trigger)
         # Last, and in the same transaction: a file without it is not a ledger.
         connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
-    return engine
 
 
 def publish_file(draft: Path, path: Path) -> None:
-    """Give a complete, closed file its name and make that durable; never replaces a file."""
+    """Give a complete, closed file its name and make that durable; never replaces a file. Raises OSError."""
     os.link(draft, path)
-    draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        sync_folder(path)
+    except OSError:
+        path.unlink()  # perhaps not there after a power loss, so not there at all
+        raise
+    with contextlib.suppress(OSError):  # else whoever opens it does it
+        remove_draft(path)
+
+
+def draft_of(path: Path) -> Path:
+    """Return the name under which a ledger is made."""
+    return path.with_name(path.name + ".new")
+
+
+def remove_draft(path: Path) -> None:
+    """Remove what a creation left: a draft that served nobody, or a second name of the ledger. Raises OSError."""
+    draft = draft_of(path)
+    for leftover in (draft, draft.with_name(draft.name + "-wal"), draft.with_name(draft.name + "-shm")):
+        leftover.unlink(missing_ok=True)
+
+
+def mark_as_copy(connection: sa.Connection) -> None:
+    """Let no writer open this file any more; takes part in the transaction at hand."""
+    connection.exec_driver_sql(f"PRAGMA user_version={-SCHEMA_VERSION}")
+
+
+def check_copy(connection: sa.Connection, path: Path) -> None:
+    """Raise RegieError LEDGER_UNAVAILABLE unless this is a ledger of our version, a copy or not."""
+    found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("application_id", "user_version")]
+    if found not in ([APPLICATION_ID, SCHEMA_VERSION], [APPLICATION_ID, -SCHEMA_VERSION]):
+        raise unavailable(f"{path} is no ledger of this version: `regie ledger migrate` brings an older one to it")
 
 
 def check_file(connection: sa.Connection, path: Path) -> None:
@@ -163,9 +252,26 @@ def check_file(connection: sa.Connection, path: Path) -> None:
     def pragma(name: str) -> Any:
         return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
 
+    if (pragma("application_id"), pragma("user_version")) == (APPLICATION_ID, -SCHEMA_VERSION):
+        raise unavailable(
+            f"{path} is a copy of a ledger, or was moved into another database: it can be verified and imported, and "
+            "nobody appends to it, since the log would have two continuations"
+        )
     if (pragma("application_id"), pragma("user_version")) != (APPLICATION_ID, SCHEMA_VERSION):
-        raise unavailable(f"{path} is no ledger of this version")
+        raise unavailable(f"{path} is no ledger of this version: `regie ledger migrate` brings an older one to it")
     if pragma("journal_mode") != "wal":
         raise unavailable(f"{path} is not in WAL mode: was it copied or changed by hand?")
     if (problem := pragma("quick_check(1)")) != "ok":
         raise unavailable(f"{path} is damaged: {problem}")
+
+
+_VARIABLES = 30_000  # SQLite binds at most 32,766 values in one statement
+
+
+def among(ask: Callable[..., Sequence[Any]], sql: str, keys: Collection[Any]) -> Iterator[Any]:
+    """Yield the rows of a question that ends in ``WHERE column IN``, for any number of keys."""
+    # For bytes the driver looks for an adapter at each value; for bytearrays it does not.
+    wanted = [bytearray(key) if isinstance(key, bytes) else key for key in keys]
+    for start in range(0, len(wanted), _VARIABLES):
+        part = wanted[start : start + _VARIABLES]
+        yield from ask(f"{sql} ({','.join('?' * len(part))})", *part)

@@ -5,6 +5,7 @@ Every method runs inside the transaction between ``begin`` and ``commit``. Nothi
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,27 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import Insert, insert
 
-from consent_ledger.statecodec import decode, encode
+from consent_ledger.statecodec import encode
 from consent_ledger.storage import tables
-from consent_ledger.storage.rows import BatchRow, ChangeRow, HeadRow, PayloadRow, PermitRow, PullRow, SubjectRow, Writes
-from consent_ledger.storage.sqlite import BUSY_MS, Lock, check_file, unavailable, writer_engine
+from consent_ledger.storage.erasures import Step, steps_after, steps_before, steps_of_expiry
+from consent_ledger.storage.reader import LedgerReader
+from consent_ledger.storage.reads import Reads
+from consent_ledger.storage.rows import HeadRow, PermitRow, Writes
+from consent_ledger.storage.scrub import Scrub
+from consent_ledger.storage.sqlite import (
+    BUSY_MS,
+    FAILURES,
+    Lock,
+    among,
+    check_file,
+    remove_draft,
+    rewrite_log,
+    sync_folder,
+    told,
+    unavailable,
+    writer_engine,
+)
 
-_VARIABLES = 30_000  # SQLite binds at most 32,766 values in one statement
 _TABLES = tables.LedgerTable.metadata.tables
 
 
@@ -25,6 +41,14 @@ _TABLES = tables.LedgerTable.metadata.tables
 _BECAME = """
 UPDATE permit SET opening = nullif(?, x''), released_idx = nullif(?, -1), withheld_idx = nullif(?, -1),
 acknowledged_idx = nullif(?, -1) WHERE header_hash = ? AND position = ?
+"""
+
+# Only forward: larger, or as large and later. Replicas of a ledger publish side by side.
+_PUBLISH = """
+INSERT INTO published (id, size, note, cosigned_ms) VALUES (1, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET size = excluded.size, note = excluded.note, cosigned_ms = excluded.cosigned_ms
+WHERE excluded.size > published.size
+   OR (excluded.size = published.size AND excluded.cosigned_ms > published.cosigned_ms)
 """
 
 
@@ -43,7 +67,7 @@ _INSERTS = {
     "payload": _statement("payload"),
     "public_event": _statement("public_event"),
     "tile": _statement("tile"),
-    "subject": _statement("subject", "seq", "last", "state"),
+    "subject": _statement("subject", "seq", "last", "state", "recent"),
     "subject_entry": _statement("subject_entry"),
     "batch": _statement("batch"),
     "new_permit": _statement(
@@ -54,8 +78,10 @@ _INSERTS = {
 }
 
 
-class LedgerStore:
+class LedgerStore(Reads):
     """An open ledger file and its lock. Made by ``open_store`` or ``create_store``."""
+
+    shared = False
 
     def __init__(self, path: Path, engine: sa.Engine, lock: Lock) -> None:
         """Take over an engine from ``writer_engine``."""
@@ -63,6 +89,7 @@ class LedgerStore:
         self._engine = engine
         self._lock = lock
         self._connection = engine.connect()
+        self._scrub = Scrub(path)
         # Compiled once to SQL with positional parameters: rows then go to the driver as they are.
         self._sql = {name: str(statement.compile(dialect=engine.dialect)) for name, statement in _INSERTS.items()}
 
@@ -76,15 +103,30 @@ class LedgerStore:
         """Make the transaction durable. When this raises, whether it is durable is unknown."""
         self._connection.commit()
 
-    def truncate_log(self) -> None:
-        """Move the -wal file into the database and empty it, so that deleted bytes are in neither of them.
+    def overwrite(self, *, anew: bool, most_bytes: int) -> bool:
+        """Empty the -wal file into the database and scrub the next ``most_bytes`` of it: deleted bytes are in neither.
 
-        Between transactions only. Readers at work are not waited for: the next time does it.
+        Between transactions only. ``anew``: something was deleted since the last call. False: a reader at work was not
+        waited for, or the file is longer, so there is more to do. Crash: the next writer begins again.
         """
+        if anew:
+            self._scrub.anew()
+        if not self.empty_log():
+            return False
+        if self._scrub.step(most_bytes):
+            cursor = self._connection.connection.cursor()
+            cursor.execute("PRAGMA shrink_memory")  # pages in the cache still have what was scrubbed
+            cursor.close()
+        return self._scrub.done
+
+    def empty_log(self) -> bool:
+        """Move the -wal file into the database, durably; False when a reader at work was not waited for."""
         cursor = self._connection.connection.cursor()
-        for pragma in ("busy_timeout=0", "wal_checkpoint(TRUNCATE)", f"busy_timeout={BUSY_MS}"):
-            cursor.execute(f"PRAGMA {pragma}")
+        cursor.execute("PRAGMA busy_timeout=0")
+        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         cursor.close()
+        return not busy
 
     def rollback(self) -> None:
         """Forget the transaction."""
@@ -92,66 +134,20 @@ class LedgerStore:
 
     def close(self) -> None:
         """Close the file and let the next writer in; safe after any failure."""
-        self._connection.close()
-        self._engine.dispose()
-        self._lock.release()
+        with contextlib.ExitStack() as last:
+            last.callback(self._lock.release)
+            last.callback(self._scrub.close)
+            last.callback(self._engine.dispose)
+            self._connection.close()
 
-    # -- reading ----------------------------------------------------------------------------------------------------
+    @property
+    def name(self) -> str:
+        """Where it is, for messages."""
+        return str(self.path)
 
-    def head(self) -> HeadRow:
-        """Return the head; raises LEDGER_UNAVAILABLE when there is none."""
-        row = self._one("SELECT size, root, time_ms, checkpoint, public_sequence FROM head WHERE id = 1")
-        if row is None:
-            raise unavailable(f"{self.path} has no head: its creation did not finish")
-        return HeadRow(*row)
-
-    def last_index(self) -> int:
-        """Return the largest leaf index, -1 when there is none."""
-        row = self._one("SELECT max(idx) FROM leaf")
-        return -1 if row is None or row[0] is None else int(row[0])
-
-    def tile(self, level: int, index: int, width: int) -> bytes:
-        """Return the first ``width`` hashes of a tile (log.tiles.TileReader)."""
-        return read_tile(self._connection, level, index, width)
-
-    def public_entries(self) -> list[tuple[int, bytes]]:
-        """Return (index, entry) of every public event, in order."""
-        return read_public(self._connection)
-
-    def subjects(self, ids: Collection[bytes]) -> dict[bytes, SubjectRow]:
-        """Return the subjects that are there, with their state decoded."""
-        found = self._among("SELECT id, seq, last, state FROM subject WHERE id IN", [bytearray(key) for key in ids])
-        return {row[0]: SubjectRow(row[1], row[2], decode(row[3])) for row in found}
-
-    def changes(self, ids: Collection[bytes]) -> dict[bytes, ChangeRow]:
-        """Return the stored answers to these changes."""
-        found = self._among("SELECT change_id, request_hash, result FROM change WHERE change_id IN", ids)
-        return {row[0]: ChangeRow(*row) for row in found}
-
-    def batch(self, header_hash: bytes) -> BatchRow | None:
-        """Return a batch by its header hash."""
-        row = self._one("SELECT * FROM batch WHERE header_hash = ?", header_hash)
-        return row and BatchRow(*row)
-
-    def batch_by_id(self, sender: str, batch_id: bytes) -> BatchRow | None:
-        """Return a batch by the name its sender gave it."""
-        row = self._one("SELECT * FROM batch WHERE sender = ? AND batch_id = ?", sender, batch_id)
-        return row and BatchRow(*row)
-
-    def permits(self, header_hash: bytes) -> dict[int, PermitRow]:
-        """Return the permits of a batch by position, increasing."""
-        found = self._all("SELECT * FROM permit WHERE header_hash = ? ORDER BY position", header_hash)
-        return {row[1]: PermitRow(*row) for row in found}
-
-    def pull(self, header_hash: bytes, nonce: bytes) -> PullRow | None:
-        """Return the stored answer to a pull."""
-        row = self._one("SELECT * FROM pull_nonce WHERE header_hash = ? AND nonce = ?", header_hash, nonce)
-        return row and PullRow(*row)
-
-    def payloads(self, indices: Collection[int]) -> dict[int, PayloadRow]:
-        """Return what opens these leaves, as far as it is not erased."""
-        found = self._among("SELECT idx, salt, event, private FROM payload WHERE idx IN", indices)
-        return {row[0]: PayloadRow(*row) for row in found}
+    def reader(self) -> LedgerReader:
+        """Open the read side of the same file."""
+        return LedgerReader(self.path)
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -170,15 +166,23 @@ class LedgerStore:
         self._insert("tile", completed)
 
     def project(self, writes: Writes) -> None:
-        """Store everything beside the log: chains, states, batches, permits, and answers given."""
-        subjects = sorted(writes.subjects.items())  # neighbours in the tree are written together
-        rows = [(bytearray(key), row.seq, bytearray(row.last), bytearray(encode(row.state))) for key, row in subjects]
+        """Store everything beside the log: chains, states, batches, permits, and answers given; then erase."""
+        self._take(steps_before(writes.erasures))
+        # Neighbours in the tree are written together.
+        subjects = sorted((key, row) for key, row in writes.subjects.items() if row.seq)
+        rows = [
+            (bytearray(key), seq, bytearray(last), bytearray(encode(state)), bytearray(recent))
+            for key, (seq, last, state, recent) in subjects
+        ]
         self._insert("subject", rows)
         self._insert("subject_entry", [(bytearray(key), index) for key, index in sorted(writes.entries)])
         self._insert("batch", list(writes.batches.values()))
         self._store_permits([permit for permits in writes.permits.values() for permit in permits.values()])
         self._insert("pull_nonce", list(writes.pulls.values()))
         self._insert("change", list(writes.changes.values()))
+        self._take(steps_after(writes.erasures, [key for key, row in writes.subjects.items() if not row.seq]))
+        if writes.published:
+            self._connection.exec_driver_sql(_PUBLISH, tuple(writes.published))
 
     def _store_permits(self, permits: Sequence[PermitRow]) -> None:
         """Insert those that are new, and say of the others what became of them."""
@@ -202,18 +206,38 @@ class LedgerStore:
         sql = "INSERT INTO head (id, size, root, time_ms, checkpoint, public_sequence) VALUES (1, ?, ?, ?, ?, ?)"
         self._connection.exec_driver_sql(sql, tuple(head))
 
-    def forget(self, after_ms: int, until_ms: int, pulls_before_ms: int) -> None:
-        """Delete what may no longer be given out.
+    def forget(self, after_ms: int, until_ms: int, pulls_before_ms: int) -> bool:
+        """Delete what may no longer be given out; tell whether there was any.
 
         Openings that were never released, of batches that expired after ``after_ms`` and not later than ``until_ms``
-        (pseudonyms.md, "Signals"), and answers to pulls that expired before ``pulls_before_ms``.
+        (pseudonyms.md, "Signals"), what else such a batch keeps for its time only (``erasures.steps_of_expiry``), and
+        answers to pulls that expired before ``pulls_before_ms``.
         """
+        before = self._connection.connection.total_changes
         self._connection.exec_driver_sql(
             "UPDATE permit SET opening = NULL WHERE opening IS NOT NULL AND released_idx IS NULL AND header_hash IN "
             "(SELECT header_hash FROM batch WHERE expires_ms > ? AND expires_ms <= ?)",
             (after_ms, until_ms),
         )
+        self._take(steps_of_expiry(after_ms, until_ms))
         self._connection.exec_driver_sql("DELETE FROM pull_nonce WHERE expires_ms < ?", (pulls_before_ms,))
+        return bool(self._connection.connection.total_changes != before)
+
+    # -- moving -----------------------------------------------------------------------------------------------------
+
+    @property
+    def connection(self) -> sa.Connection:
+        """The connection, for what moves and maintains a ledger that nobody serves."""
+        return self._connection
+
+    def restore(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows as they were in another ledger."""
+        marks = ", ".join("?" * len(columns))
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608  (our own names)
+        self._connection.exec_driver_sql(sql, [tuple(row) for row in rows])
+
+    def restored(self) -> None:
+        """Nothing is remembered."""
 
     # -- plumbing ---------------------------------------------------------------------------------------------------
 
@@ -221,17 +245,16 @@ class LedgerStore:
         if rows:
             self._connection.exec_driver_sql(self._sql[name], list(rows))
 
-    def _one(self, sql: str, *parameters: Any) -> Any:
-        return self._connection.exec_driver_sql(sql, parameters).first()
+    def _take(self, steps: Iterable[Step]) -> None:
+        for sql, rows in steps:
+            if rows:
+                self._connection.exec_driver_sql(sql, rows)
 
     def _all(self, sql: str, *parameters: Any) -> Sequence[Any]:
         return self._connection.exec_driver_sql(sql, parameters).all()
 
     def _among(self, sql: str, keys: Collection[Any]) -> Iterable[Any]:
-        wanted = list(keys)
-        for start in range(0, len(wanted), _VARIABLES):
-            part = tuple(wanted[start : start + _VARIABLES])
-            yield from self._all(f"{sql} ({','.join('?' * len(part))})", *part)
+        return among(self._all, sql, keys)
 
 
 def _new_permit(permit: PermitRow) -> tuple[bytearray, int, int, bytearray, bytearray]:
@@ -250,36 +273,24 @@ def _became(permit: PermitRow) -> tuple[bytearray, int, int, int, bytearray, int
     return opening, released, withheld, acknowledged, header_hash, permit.position
 
 
-def read_tile(connection: sa.Connection, level: int, index: int, width: int) -> bytes:
-    """Return the first ``width`` hashes of a tile; shorter when the file does not hold them."""
-    first = index * 256
-    if level == 0:
-        sql, parameters = "SELECT hash FROM leaf WHERE idx >= ? AND idx < ? ORDER BY idx", (first, first + width)
-    else:
-        sql = "SELECT hash FROM tile WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
-        parameters = (level, first, first + width)  # type: ignore[assignment]  # a longer tuple
-    return b"".join(row[0] for row in connection.exec_driver_sql(sql, parameters))
-
-
-def read_public(connection: sa.Connection) -> list[tuple[int, bytes]]:
-    """Return (index, entry) of every public event, in order."""
-    sql = "SELECT leaf.idx, leaf.entry FROM public_event JOIN leaf ON leaf.idx = public_event.idx ORDER BY leaf.idx"
-    return [(row[0], row[1]) for row in connection.exec_driver_sql(sql)]
-
-
 def open_store(path: Path) -> LedgerStore:
     """Open an existing, whole ledger for its one writer; raises RegieError LEDGER_UNAVAILABLE saying what is wrong."""
     if not path.is_file():
         raise unavailable(f"there is no ledger at {path}: `regie init` creates it, and nothing else does")
     lock = Lock(path)
-    try:
+    with contextlib.ExitStack() as failing:
+        failing.callback(lock.release)
+        with contextlib.suppress(OSError):  # a second name of this file, whose creator died: of no harm yet
+            remove_draft(path)
+        rewrite_log(path)
         engine = writer_engine(path)
-        with engine.begin() as connection:
-            check_file(connection, path)
-        return LedgerStore(path, engine, lock)
-    except sa.exc.DatabaseError as error:
-        lock.release()
-        raise unavailable(f"{path} cannot be read as a database: {type(error.orig).__name__}") from None
-    except BaseException:
-        lock.release()
-        raise
+        failing.callback(engine.dispose)
+        try:
+            with engine.begin() as connection:
+                check_file(connection, path)
+            sync_folder(path)  # the -wal file is there by now; SQLite would not say that its name is not durable
+            store = LedgerStore(path, engine, lock)
+        except FAILURES as error:
+            raise unavailable(f"{path} cannot be read or written: {told(error)}") from None
+        failing.pop_all()
+    return store

@@ -74,7 +74,7 @@ class PublicIndex(LedgerTable, table=True):
 
 
 class Subject(LedgerTable, table=True):
-    """Per subject the head of its chain and its folded state (state.py)."""
+    """Per subject the head of its chain, its folded state (state.py), and its newest log indices (rows.SubjectRow)."""
 
     __tablename__: ClassVar[Any] = "subject"
     __table_args__: ClassVar[Any] = _KEYED
@@ -82,10 +82,11 @@ class Subject(LedgerTable, table=True):
     seq: int
     last: bytes
     state: bytes
+    recent: bytes
 
 
 class SubjectEntry(LedgerTable, table=True):
-    """Which leaves belong to a subject."""
+    """Which leaves belong to a subject, but for those in ``Subject.recent``: they come here many at a time."""
 
     __tablename__: ClassVar[Any] = "subject_entry"
     __table_args__: ClassVar[Any] = _KEYED
@@ -145,6 +146,29 @@ class Change(LedgerTable, table=True):
     change_id: bytes = Field(primary_key=True, sa_type=LargeBinary)
     request_hash: bytes
     result: bytes
+    idx: int = Field(default=-1, index=True, sa_column_kwargs={"server_default": "-1"})  # erased with its entry
+
+
+class Erasure(LedgerTable, table=True):
+    """An entry that is erased and waits, with those of others, to be announced in the log (EntryErased)."""
+
+    __tablename__: ClassVar[Any] = "erasure"
+    __table_args__: ClassVar[Any] = _STRICT
+    idx: int = Field(primary_key=True)
+    ground: str = Field(sa_type=Text)
+    first: int
+    erased_ms: int
+
+
+class Published(LedgerTable, table=True):
+    """One row: the newest checkpoint that a quorum of witnesses cosigned, with their lines. Not a projection."""
+
+    __tablename__: ClassVar[Any] = "published"
+    __table_args__: ClassVar[Any] = _STRICT
+    id: int = Field(primary_key=True)
+    size: int
+    note: str = Field(sa_type=Text)
+    cosigned_ms: int
 
 
 # I6: never a smaller size, never an earlier time, never two roots for one size.

@@ -538,3 +538,197 @@ class ExchangeRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExchangeRecord: _TypeAlias = ExchangeRecord  # noqa: Y015
+
+@_typing.final
+class PreviewErasureRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rows]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___Rows] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewErasureRequest: _TypeAlias = PreviewErasureRequest  # noqa: Y015
+
+@_typing.final
+class ErasableEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    time_ms: _builtins.int
+    kind: _builtins.str
+    """Name of the event in Event.body, for example "consent_granted"."""
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        time_ms: _builtins.int = ...,
+        kind: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "log_index", b"log_index", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasableEntry: _TypeAlias = ErasableEntry  # noqa: Y015
+
+@_typing.final
+class PreviewErasureResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    waiting: _builtins.int
+    """How many permitted signals wait at a recipient's door: they can no longer be opened."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErasableEntry]:
+        """In the order of the log."""
+
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErasableEntry]:
+        """Entries that stay, because they are about a purpose or identifier that was not named as well."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___ErasableEntry] | None = ...,
+        kept: _abc.Iterable[Global___ErasableEntry] | None = ...,
+        waiting: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "kept", b"kept", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewErasureResponse: _TypeAlias = PreviewErasureResponse  # noqa: Y015
+
+@_typing.final
+class EraseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    change_id: _builtins.bytes
+    """Random; the same id again gets the same answer."""
+    created_ms: _builtins.int
+    """Unix time in milliseconds at the writer; must be later than the row's last."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rows]: ...
+    @_builtins.property
+    def capture(self) -> _events_pb2.Capture: ...
+    def __init__(
+        self,
+        *,
+        change_id: _builtins.bytes = ...,
+        rows: _abc.Iterable[Global___Rows] | None = ...,
+        created_ms: _builtins.int = ...,
+        capture: _events_pb2.Capture | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "change_id", b"change_id", "created_ms", b"created_ms", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseRequest: _TypeAlias = EraseRequest  # noqa: Y015
+
+@_typing.final
+class EraseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    receipt: _builtins.bytes
+    """EraseReceipt bytes. "Done" is said to the resident only on a receipt whose signature holds."""
+    signature: _builtins.bytes
+    """By the ledger, over "regie/s/erase/v1" || SHA-256(receipt)."""
+    def __init__(
+        self,
+        *,
+        receipt: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseResponse: _TypeAlias = EraseResponse  # noqa: Y015
+
+@_typing.final
+class Erased(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    LOG_INDICES_FIELD_NUMBER: _builtins.int
+    ANNOUNCED_BY_MS_FIELD_NUMBER: _builtins.int
+    entries: _builtins.int
+    """How many entries were erased, and how many stay (PreviewErasureResponse.kept)."""
+    kept: _builtins.int
+    announced_by_ms: _builtins.int
+    """Unix time in milliseconds by which the log announces every erased entry (EntryErased)."""
+    @_builtins.property
+    def log_indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The leaves that say so to the resident, one per subject; empty when there was nothing to erase."""
+
+    def __init__(
+        self,
+        *,
+        entries: _builtins.int = ...,
+        kept: _builtins.int = ...,
+        log_indices: _abc.Iterable[_builtins.int] | None = ...,
+        announced_by_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_by_ms", b"announced_by_ms", "entries", b"entries", "kept", b"kept", "log_indices", b"log_indices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Erased: _TypeAlias = Erased  # noqa: Y015
+
+@_typing.final
+class EraseReceipt(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_HASH_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    request_hash: _builtins.bytes
+    """SHA-256("regie/erase/v1" || EraseRequest bytes as received)."""
+    checkpoint: _builtins.str
+    @_builtins.property
+    def erased(self) -> Global___Erased: ...
+    def __init__(
+        self,
+        *,
+        request_hash: _builtins.bytes = ...,
+        erased: Global___Erased | None = ...,
+        checkpoint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["erased", b"erased"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "erased", b"erased", "request_hash", b"request_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseReceipt: _TypeAlias = EraseReceipt  # noqa: Y015

@@ -46,6 +46,16 @@ class ConsentServiceStub:
                 request_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetRecordRequest.SerializeToString,
                 response_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetRecordResponse.FromString,
                 _registered_method=True)
+        self.PreviewErasure = channel.unary_unary(
+                '/consent_ledger.v1.ConsentService/PreviewErasure',
+                request_serializer=consent__ledger_dot_v1_dot_consents__pb2.PreviewErasureRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_consents__pb2.PreviewErasureResponse.FromString,
+                _registered_method=True)
+        self.Erase = channel.unary_unary(
+                '/consent_ledger.v1.ConsentService/Erase',
+                request_serializer=consent__ledger_dot_v1_dot_consents__pb2.EraseRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_consents__pb2.EraseResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer:
@@ -66,6 +76,20 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewErasure(self, request, context):
+        """What Erase would erase; changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Erase(self, request, context):
+        """Erase everything the ledger holds about one resident in these purposes. Whatever stood before stands no more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +102,16 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.GetRecord,
                     request_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetRecordRequest.FromString,
                     response_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetRecordResponse.SerializeToString,
+            ),
+            'PreviewErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewErasure,
+                    request_deserializer=consent__ledger_dot_v1_dot_consents__pb2.PreviewErasureRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_consents__pb2.PreviewErasureResponse.SerializeToString,
+            ),
+            'Erase': grpc.unary_unary_rpc_method_handler(
+                    servicer.Erase,
+                    request_deserializer=consent__ledger_dot_v1_dot_consents__pb2.EraseRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_consents__pb2.EraseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +169,60 @@ class ConsentService:
             '/consent_ledger.v1.ConsentService/GetRecord',
             consent__ledger_dot_v1_dot_consents__pb2.GetRecordRequest.SerializeToString,
             consent__ledger_dot_v1_dot_consents__pb2.GetRecordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.ConsentService/PreviewErasure',
+            consent__ledger_dot_v1_dot_consents__pb2.PreviewErasureRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_consents__pb2.PreviewErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Erase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.ConsentService/Erase',
+            consent__ledger_dot_v1_dot_consents__pb2.EraseRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_consents__pb2.EraseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,10 @@ class ConsentServiceStub:
     """Record choices. Each stands alone: a bad one is answered with its error and the others go through."""
     GetRecord: _grpc.UnaryUnaryMultiCallable[_consents_pb2.GetRecordRequest, _consents_pb2.GetRecordResponse]
     """What the ledger holds about one resident: choices and exchanges, refusals with their exact reason."""
+    PreviewErasure: _grpc.UnaryUnaryMultiCallable[_consents_pb2.PreviewErasureRequest, _consents_pb2.PreviewErasureResponse]
+    """What Erase would erase; changes nothing."""
+    Erase: _grpc.UnaryUnaryMultiCallable[_consents_pb2.EraseRequest, _consents_pb2.EraseResponse]
+    """Erase everything the ledger holds about one resident in these purposes. Whatever stood before stands no more."""
 
 @_typing.type_check_only
 class ConsentServiceAsyncStub(ConsentServiceStub):
@@ -48,6 +52,10 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
     """Record choices. Each stands alone: a bad one is answered with its error and the others go through."""
     GetRecord: _aio.UnaryUnaryMultiCallable[_consents_pb2.GetRecordRequest, _consents_pb2.GetRecordResponse]  # type: ignore[assignment]
     """What the ledger holds about one resident: choices and exchanges, refusals with their exact reason."""
+    PreviewErasure: _aio.UnaryUnaryMultiCallable[_consents_pb2.PreviewErasureRequest, _consents_pb2.PreviewErasureResponse]  # type: ignore[assignment]
+    """What Erase would erase; changes nothing."""
+    Erase: _aio.UnaryUnaryMultiCallable[_consents_pb2.EraseRequest, _consents_pb2.EraseResponse]  # type: ignore[assignment]
+    """Erase everything the ledger holds about one resident in these purposes. Whatever stood before stands no more."""
 
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Choices of residents, and what the ledger holds about one of them."""
@@ -67,5 +75,21 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_consents_pb2.GetRecordResponse, _abc.Awaitable[_consents_pb2.GetRecordResponse]]:
         """What the ledger holds about one resident: choices and exchanges, refusals with their exact reason."""
+
+    @_abc_1.abstractmethod
+    def PreviewErasure(
+        self,
+        request: _consents_pb2.PreviewErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consents_pb2.PreviewErasureResponse, _abc.Awaitable[_consents_pb2.PreviewErasureResponse]]:
+        """What Erase would erase; changes nothing."""
+
+    @_abc_1.abstractmethod
+    def Erase(
+        self,
+        request: _consents_pb2.EraseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consents_pb2.EraseResponse, _abc.Awaitable[_consents_pb2.EraseResponse]]:
+        """Erase everything the ledger holds about one resident in these purposes. Whatever stood before stands no more."""
 
 def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -235,6 +235,27 @@ CHANNEL_GESPREK_OP_KANTOOR: Channel.ValueType  # 7
 CHANNEL_HUISBEZOEK: Channel.ValueType  # 8
 Global___Channel: _TypeAlias = Channel  # noqa: Y015
 
+class _ErasureGround:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ErasureGroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErasureGround.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ERASURE_GROUND_UNSPECIFIED: _ErasureGround.ValueType  # 0
+    ERASURE_GROUND_RESIDENT_REQUEST: _ErasureGround.ValueType  # 1
+    """Everything about the subject before this event was erased: nothing of it counts any more."""
+    ERASURE_GROUND_RETENTION: _ErasureGround.ValueType  # 2
+    """Older entries of the subject were erased, none that still decided anything: what stands, stands."""
+
+class ErasureGround(_ErasureGround, metaclass=_ErasureGroundEnumTypeWrapper): ...
+
+ERASURE_GROUND_UNSPECIFIED: ErasureGround.ValueType  # 0
+ERASURE_GROUND_RESIDENT_REQUEST: ErasureGround.ValueType  # 1
+"""Everything about the subject before this event was erased: nothing of it counts any more."""
+ERASURE_GROUND_RETENTION: ErasureGround.ValueType  # 2
+"""Older entries of the subject were erased, none that still decided anything: what stands, stands."""
+Global___ErasureGround: _TypeAlias = ErasureGround  # noqa: Y015
+
 @_typing.final
 class Leaf(_message.Message):
     """Entry bytes of the log. Permanent and mirrored, so nothing personal is ever in them."""
@@ -542,6 +563,7 @@ class Purpose(_message.Message):
     FOLD_LATER_FIELD_NUMBER: _builtins.int
     REQUIRED_STEPS_FIELD_NUMBER: _builtins.int
     NEXT_STEP_FIELD_NUMBER: _builtins.int
+    LEDGER_RETENTION_DAYS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     version: _builtins.int
     prohibited: _builtins.bool
@@ -556,6 +578,10 @@ class Purpose(_message.Message):
     """VRAAG_MIJ_EERST: days to answer; silence is no."""
     fold_later: _builtins.bool
     """Fold LATER_OPNIEUW into GEEN_TOESTEMMING, so that a sender cannot tell that a choice exists."""
+    ledger_retention_days: _builtins.int
+    """Days after which the ledger erases what no longer decides anything; 0: no version said so yet. A later version may
+    shorten what was promised for an entry, never lengthen it.
+    """
     @_builtins.property
     def title(self) -> Global___Text: ...
     @_builtins.property
@@ -616,10 +642,11 @@ class Purpose(_message.Message):
         fold_later: _builtins.bool = ...,
         required_steps: _abc.Iterable[_builtins.str] | None = ...,
         next_step: Global___Text | None = ...,
+        ledger_retention_days: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "legal_ground", b"legal_ground", "next_step", b"next_step", "not_shared", b"not_shared", "prohibited_because", b"prohibited_because", "title", b"title"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_days", b"ask_days", "description", b"description", "fold_later", b"fold_later", "id", b"id", "items", b"items", "legal_ground", b"legal_ground", "longest_validity_months", b"longest_validity_months", "most_exchanges_per_30_days", b"most_exchanges_per_30_days", "next_step", b"next_step", "not_shared", b"not_shared", "prohibited", b"prohibited", "prohibited_because", b"prohibited_because", "recipient_kinds", b"recipient_kinds", "required_steps", b"required_steps", "retention_days", b"retention_days", "schemes", b"schemes", "self_first_days", b"self_first_days", "sender_kinds", b"sender_kinds", "signal_type", b"signal_type", "title", b"title", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_days", b"ask_days", "description", b"description", "fold_later", b"fold_later", "id", b"id", "items", b"items", "ledger_retention_days", b"ledger_retention_days", "legal_ground", b"legal_ground", "longest_validity_months", b"longest_validity_months", "most_exchanges_per_30_days", b"most_exchanges_per_30_days", "next_step", b"next_step", "not_shared", b"not_shared", "prohibited", b"prohibited", "prohibited_because", b"prohibited_because", "recipient_kinds", b"recipient_kinds", "required_steps", b"required_steps", "retention_days", b"retention_days", "schemes", b"schemes", "self_first_days", b"self_first_days", "sender_kinds", b"sender_kinds", "signal_type", b"signal_type", "title", b"title", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -708,21 +735,32 @@ Global___LogKeyRetired: _TypeAlias = LogKeyRetired  # noqa: Y015
 
 @_typing.final
 class EntryErased(_message.Message):
+    """Salts and events of committed entries are gone, lawfully. Says of whom by nothing: entries of many residents are
+    collected and announced together, in the order of the log.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     INDEX_FIELD_NUMBER: _builtins.int
     GROUND_FIELD_NUMBER: _builtins.int
+    FURTHER_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     ground: _builtins.str
+    """"resident request" or "retention"."""
+    @_builtins.property
+    def further(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """More of the same ground, increasing, all above index."""
+
     def __init__(
         self,
         *,
         index: _builtins.int = ...,
         ground: _builtins.str = ...,
+        further: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ground", b"ground", "index", b"index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["further", b"further", "ground", b"ground", "index", b"index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -745,6 +783,7 @@ class Event(_message.Message):
     SHARING_RESUMED_FIELD_NUMBER: _builtins.int
     ASK_ANSWERED_FIELD_NUMBER: _builtins.int
     PREFERENCES_SET_FIELD_NUMBER: _builtins.int
+    RECORD_ERASED_FIELD_NUMBER: _builtins.int
     EXCHANGE_DECIDED_FIELD_NUMBER: _builtins.int
     EXCHANGE_RELEASED_FIELD_NUMBER: _builtins.int
     EXCHANGE_WITHHELD_FIELD_NUMBER: _builtins.int
@@ -769,6 +808,8 @@ class Event(_message.Message):
     @_builtins.property
     def preferences_set(self) -> Global___PreferencesSet: ...
     @_builtins.property
+    def record_erased(self) -> Global___RecordErased: ...
+    @_builtins.property
     def exchange_decided(self) -> Global___ExchangeDecided: ...
     @_builtins.property
     def exchange_released(self) -> Global___ExchangeReleased: ...
@@ -790,17 +831,18 @@ class Event(_message.Message):
         sharing_resumed: Global___SharingResumed | None = ...,
         ask_answered: Global___AskAnswered | None = ...,
         preferences_set: Global___PreferencesSet | None = ...,
+        record_erased: Global___RecordErased | None = ...,
         exchange_decided: Global___ExchangeDecided | None = ...,
         exchange_released: Global___ExchangeReleased | None = ...,
         exchange_withheld: Global___ExchangeWithheld | None = ...,
         exchange_acknowledged: Global___ExchangeAcknowledged | None = ...,
         outcome_reported: Global___OutcomeReported | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "record_erased", b"record_erased", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "private_digest", b"private_digest", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed", "time_ms", b"time_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "private_digest", b"private_digest", "record_erased", b"record_erased", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed", "time_ms", b"time_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["consent_granted", "consent_refused", "consent_withdrawn", "sharing_paused", "sharing_resumed", "ask_answered", "preferences_set", "exchange_decided", "exchange_released", "exchange_withheld", "exchange_acknowledged", "outcome_reported"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["consent_granted", "consent_refused", "consent_withdrawn", "sharing_paused", "sharing_resumed", "ask_answered", "preferences_set", "record_erased", "exchange_decided", "exchange_released", "exchange_withheld", "exchange_acknowledged", "outcome_reported"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -1185,6 +1227,35 @@ class PreferencesSet(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PreferencesSet: _TypeAlias = PreferencesSet  # noqa: Y015
+
+@_typing.final
+class RecordErased(_message.Message):
+    """Entries of this subject's chain were erased. It keeps the chain's count going, so that the gap before it shows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUND_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    ground: Global___ErasureGround.ValueType
+    created_ms: _builtins.int
+    """A choice written before it, that arrives later, is stale."""
+    @_builtins.property
+    def capture(self) -> Global___Capture: ...
+    def __init__(
+        self,
+        *,
+        ground: Global___ErasureGround.ValueType = ...,
+        capture: Global___Capture | None = ...,
+        created_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "created_ms", b"created_ms", "ground", b"ground"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordErased: _TypeAlias = RecordErased  # noqa: Y015
 
 @_typing.final
 class ExchangeDecided(_message.Message):

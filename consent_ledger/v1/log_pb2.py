@@ -26,7 +26,7 @@ _sym_db = _symbol_database.Default()
 from consent_ledger.v1 import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63onsent_ledger/v1/log.proto\x12\x11\x63onsent_ledger.v1\x1a\x1b\x62uf/validate/validate.proto\"\x16\n\x14GetCheckpointRequest\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"=\n\x11GetEntriesRequest\x12\r\n\x05start\x18\x01 \x01(\x04\x12\x19\n\x05\x63ount\x18\x02 \x01(\rB\n\xbaH\x07*\x05\x18\x80 (\x01\"%\n\x12GetEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"@\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x15\n\x04size\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\"+\n\x19GetInclusionProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"\x18\n\x16GetPublicEventsRequest\"^\n\x17GetPublicEventsResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12/\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1e.consent_ledger.v1.PublicEntry\"9\n\x0bPublicEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x01(\x0c\x32\x9b\x04\n\nLogService\x12\x62\n\rGetCheckpoint\x12\'.consent_ledger.v1.GetCheckpointRequest\x1a(.consent_ledger.v1.GetCheckpointResponse\x12Y\n\nGetEntries\x12$.consent_ledger.v1.GetEntriesRequest\x1a%.consent_ledger.v1.GetEntriesResponse\x12n\n\x11GetInclusionProof\x12+.consent_ledger.v1.GetInclusionProofRequest\x1a,.consent_ledger.v1.GetInclusionProofResponse\x12t\n\x13GetConsistencyProof\x12-.consent_ledger.v1.GetConsistencyProofRequest\x1a..consent_ledger.v1.GetConsistencyProofResponse\x12h\n\x0fGetPublicEvents\x12).consent_ledger.v1.GetPublicEventsRequest\x1a*.consent_ledger.v1.GetPublicEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63onsent_ledger/v1/log.proto\x12\x11\x63onsent_ledger.v1\x1a\x1b\x62uf/validate/validate.proto\"\x16\n\x14GetCheckpointRequest\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"=\n\x11GetEntriesRequest\x12\r\n\x05start\x18\x01 \x01(\x04\x12\x19\n\x05\x63ount\x18\x02 \x01(\rB\n\xbaH\x07*\x05\x18\x80 (\x01\"%\n\x12GetEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"@\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x15\n\x04size\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\"+\n\x19GetInclusionProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"\x18\n\x16GetPublicEventsRequest\"^\n\x17GetPublicEventsResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12/\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1e.consent_ledger.v1.PublicEntry\"9\n\x0bPublicEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x01(\x0c\"2\n\x10GetEventsRequest\x12\x1e\n\x07indices\x18\x01 \x03(\x04\x42\r\xbaH\n\x92\x01\x07\x08\x01\x10\x80\x02\x18\x01\"X\n\x11GetEventsResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12/\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1e.consent_ledger.v1.ProvenEntry\"i\n\x0bProvenEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x01(\x0c\x12.\n\x06opened\x18\x04 \x01(\x0b\x32\x1e.consent_ledger.v1.OpenedEvent\"@\n\x0bOpenedEvent\x12\x0c\n\x04salt\x18\x01 \x01(\x0c\x12\r\n\x05\x65vent\x18\x02 \x01(\x0c\x12\x14\n\x0cprivate_part\x18\x03 \x01(\x0c\x32\xf3\x04\n\nLogService\x12\x62\n\rGetCheckpoint\x12\'.consent_ledger.v1.GetCheckpointRequest\x1a(.consent_ledger.v1.GetCheckpointResponse\x12Y\n\nGetEntries\x12$.consent_ledger.v1.GetEntriesRequest\x1a%.consent_ledger.v1.GetEntriesResponse\x12n\n\x11GetInclusionProof\x12+.consent_ledger.v1.GetInclusionProofRequest\x1a,.consent_ledger.v1.GetInclusionProofResponse\x12t\n\x13GetConsistencyProof\x12-.consent_ledger.v1.GetConsistencyProofRequest\x1a..consent_ledger.v1.GetConsistencyProofResponse\x12h\n\x0fGetPublicEvents\x12).consent_ledger.v1.GetPublicEventsRequest\x1a*.consent_ledger.v1.GetPublicEventsResponse\x12V\n\tGetEvents\x12#.consent_ledger.v1.GetEventsRequest\x1a$.consent_ledger.v1.GetEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETENTRIESREQUEST'].fields_by_name['count']._serialized_options = b'\272H\007*\005\030\200 (\001'
   _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['size']._loaded_options = None
   _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['size']._serialized_options = b'\272H\0042\002(\001'
+  _globals['_GETEVENTSREQUEST'].fields_by_name['indices']._loaded_options = None
+  _globals['_GETEVENTSREQUEST'].fields_by_name['indices']._serialized_options = b'\272H\n\222\001\007\010\001\020\200\002\030\001'
   _globals['_GETCHECKPOINTREQUEST']._serialized_start=79
   _globals['_GETCHECKPOINTREQUEST']._serialized_end=101
   _globals['_GETCHECKPOINTRESPONSE']._serialized_start=103
@@ -59,6 +61,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPUBLICEVENTSRESPONSE']._serialized_end=594
   _globals['_PUBLICENTRY']._serialized_start=596
   _globals['_PUBLICENTRY']._serialized_end=653
-  _globals['_LOGSERVICE']._serialized_start=656
-  _globals['_LOGSERVICE']._serialized_end=1195
+  _globals['_GETEVENTSREQUEST']._serialized_start=655
+  _globals['_GETEVENTSREQUEST']._serialized_end=705
+  _globals['_GETEVENTSRESPONSE']._serialized_start=707
+  _globals['_GETEVENTSRESPONSE']._serialized_end=795
+  _globals['_PROVENENTRY']._serialized_start=797
+  _globals['_PROVENENTRY']._serialized_end=902
+  _globals['_OPENEDEVENT']._serialized_start=904
+  _globals['_OPENEDEVENT']._serialized_end=968
+  _globals['_LOGSERVICE']._serialized_start=971
+  _globals['_LOGSERVICE']._serialized_end=1598
 # @@protoc_insertion_point(module_scope)

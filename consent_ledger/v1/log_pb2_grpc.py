@@ -61,6 +61,11 @@ class LogServiceStub:
                 request_serializer=consent__ledger_dot_v1_dot_log__pb2.GetPublicEventsRequest.SerializeToString,
                 response_deserializer=consent__ledger_dot_v1_dot_log__pb2.GetPublicEventsResponse.FromString,
                 _registered_method=True)
+        self.GetEvents = channel.unary_unary(
+                '/consent_ledger.v1.LogService/GetEvents',
+                request_serializer=consent__ledger_dot_v1_dot_log__pb2.GetEventsRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_log__pb2.GetEventsResponse.FromString,
+                _registered_method=True)
 
 
 class LogServiceServicer:
@@ -98,6 +103,13 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEvents(self, request, context):
+        """Entries with their inclusion proofs, opened as far as the caller may see them: what a receipt is made of.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -125,6 +137,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.GetPublicEvents,
                     request_deserializer=consent__ledger_dot_v1_dot_log__pb2.GetPublicEventsRequest.FromString,
                     response_serializer=consent__ledger_dot_v1_dot_log__pb2.GetPublicEventsResponse.SerializeToString,
+            ),
+            'GetEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEvents,
+                    request_deserializer=consent__ledger_dot_v1_dot_log__pb2.GetEventsRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_log__pb2.GetEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +280,33 @@ class LogService:
             '/consent_ledger.v1.LogService/GetPublicEvents',
             consent__ledger_dot_v1_dot_log__pb2.GetPublicEventsRequest.SerializeToString,
             consent__ledger_dot_v1_dot_log__pb2.GetPublicEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.LogService/GetEvents',
+            consent__ledger_dot_v1_dot_log__pb2.GetEventsRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_log__pb2.GetEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,8 +11,8 @@ from consent_ledger.v1.events_pb2 import Event, Leaf, PublicEvent
 SALT_BYTES = 32
 
 # Tag and length of Leaf.commitment. Entries are permanent, so this one encoding is too.
-_COMMITMENT_HEAD = b"\x0a\x20"
-_COMMITMENT_BYTES = 34
+COMMITMENT_HEAD = b"\x0a\x20"
+COMMITMENT_BYTES = 34
 
 
 def commitment_of(salt: bytes, event: bytes) -> bytes:
@@ -29,12 +29,12 @@ def private_digest_of(private: bytes) -> bytes:
 
 def commitment_entry(commitment: bytes) -> bytes:
     """Return the entry bytes of the leaf that holds this commitment."""
-    return _COMMITMENT_HEAD + commitment
+    return COMMITMENT_HEAD + commitment
 
 
 def read_entry(entry: bytes) -> bytes | PublicEvent:
     """Return a leaf's commitment (32 bytes) or its public event; raises VerificationError on anything else."""
-    if len(entry) == _COMMITMENT_BYTES and entry.startswith(_COMMITMENT_HEAD):
+    if len(entry) == COMMITMENT_BYTES and entry.startswith(COMMITMENT_HEAD):
         return entry[2:]
     try:
         leaf = Leaf.FromString(entry)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from consent_ledger.log.checkpoint import Checkpoint, open_checkpoint
 from consent_ledger.log.errors import VerificationError
+from consent_ledger.log.keys import parse_verifiers
 from consent_ledger.log.merkle import leaf_hash, verify_inclusion
-from consent_ledger.log.note import Verifier
 from consent_ledger.log.proof import Receipt
 from consent_ledger.v1.events_pb2 import Event
 from consent_ledger.verify.leaves import SALT_BYTES, commitment_entry, commitment_of, read_event
@@ -29,7 +29,7 @@ class VerifiedReceipt:
 
 
 def verify_receipt(text: str, log_vkey: str) -> VerifiedReceipt:
-    """Check a receipt against the log's verifier key, offline; raises VerificationError when anything fails.
+    """Check a receipt, offline, against the log's verifier keys (``parse_verifiers``); raises VerificationError.
 
     Follows c2sp.org/tlog-proof "Verifying a tlog proof": the extra data is not authenticated, so the leaf is derived
     from it first and everything else binds that leaf to the signed root.
@@ -38,7 +38,7 @@ def verify_receipt(text: str, log_vkey: str) -> VerifiedReceipt:
     salt, event = receipt.extra[:SALT_BYTES], receipt.extra[SALT_BYTES:]
     if not event:
         raise VerificationError(f"expected a salt of {SALT_BYTES} bytes and an event, got {len(receipt.extra)} bytes")
-    checkpoint = open_checkpoint(receipt.checkpoint_note, [Verifier.parse(log_vkey)])
+    checkpoint = open_checkpoint(receipt.checkpoint_note, parse_verifiers(log_vkey))
     return verify_event(checkpoint, receipt.index, receipt.path, salt, event)
 
 

@@ -1,17 +1,14 @@
-"""A ledger's SQLite file as one consistent, read-only snapshot, by raw SQL: nothing of the writer's code is trusted."""
+"""A ledger's tables as they are stored, read at one moment: nothing of the writer's code is trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
-# The writer's library, on purpose: a second copy of SQLite in one process would drop the writer's file locks
-# (sqlite.org/howtocorrupt.html section 2.2.1).
-from pysqlite3 import dbapi2 as sqlite3
-
 from consent_ledger.log.errors import VerificationError
+from consent_ledger.verify.leaves import COMMITMENT_BYTES, COMMITMENT_HEAD
+from consent_ledger.verify.sources import CHUNK, Location, Source, open_source
 
 
 class RowError(VerificationError):
@@ -20,7 +17,7 @@ class RowError(VerificationError):
     def __init__(self, table: str, key: object, column: str, expected: object, got: object) -> None:
         """Name the row; values of columns that may be personal are never passed here, only their hashes."""
         self.table, self.key, self.column = table, key, column
-        self.expected, self.got = _shown(expected), _shown(got)
+        self.expected, self.got = shown(expected), shown(got)
         super().__init__(f"{table} {key}, {column}: expected {self.expected}, got {self.got}")
 
 
@@ -31,6 +28,7 @@ class Head(NamedTuple):
     root: bytes
     checkpoint: bytes
     public_sequence: int
+    time_ms: int
 
 
 class Row(NamedTuple):
@@ -48,61 +46,66 @@ class Row(NamedTuple):
 class Snapshot:
     """Reads of one moment, whatever the writer does meanwhile."""
 
-    def __init__(self, connection: Any) -> None:
-        """Take a connection inside a read transaction."""
-        self._connection = connection
+    def __init__(self, source: Source) -> None:
+        """Read from an open source."""
+        self.source = source
 
     def head(self) -> Head:
         """Return the head; raises RowError unless there is exactly one."""
-        rows = self._all("SELECT size, root, CAST(checkpoint AS BLOB), public_sequence FROM head")
+        note = self.source.text_bytes("checkpoint")
+        rows = list(self._rows(f"SELECT id, size, root, {note}, public_sequence, time_ms FROM head"))  # noqa: S608  (constant)
         if len(rows) != 1:
             raise RowError("head", 1, "row", "one row", f"{len(rows)} rows")
-        return Head(*rows[0])
+        if rows[0][0] != 1:
+            raise RowError("head", 1, "id", 1, rows[0][0])
+        return Head(*rows[0][1:])
 
-    def rows(self, count: int) -> Iterator[list[Row]]:
+    def rows(self, count: int = CHUNK) -> Iterator[list[Row]]:
         """Yield all leaves by index, ``count`` at a time, each with its payload."""
-        cursor = self._execute(
+        sql = (
             "SELECT l.idx, l.entry, l.hash, p.idx, p.salt, p.event, p.private"
             " FROM leaf AS l LEFT JOIN payload AS p ON p.idx = l.idx ORDER BY l.idx"
         )
-        while rows := cursor.fetchmany(count):
+        for rows in self.source.chunks(sql, count):
             yield [Row._make(row) for row in rows]
+
+    def public_entries(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (index, entry) of every leaf that is no commitment, by the leaves themselves."""
+        head = self.source.blob(COMMITMENT_HEAD)
+        other = f"length(entry) <> {COMMITMENT_BYTES} OR substr(entry, 1, 2) <> {head}"
+        yield from self._rows(f"SELECT idx, entry FROM leaf WHERE {other} ORDER BY idx")  # noqa: S608  (constants)
 
     def tiles(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield (level, index, hash) of all stored full-tile roots."""
-        yield from self._execute("SELECT level, idx, hash FROM tile ORDER BY level, idx")
+        yield from self._rows("SELECT level, idx, hash FROM tile ORDER BY level, idx")
 
-    def orphan_payload(self) -> int | None:
-        """Return the index of a payload without a leaf, if there is one."""
-        rows = self._all("SELECT idx FROM payload WHERE idx NOT IN (SELECT idx FROM leaf) LIMIT 1")
-        return rows[0][0] if rows else None
+    def orphan_payloads(self) -> Iterator[int]:
+        """Yield the indices of payloads without a leaf."""
+        sql = "SELECT p.idx FROM payload AS p LEFT JOIN leaf AS l ON l.idx = p.idx WHERE l.idx IS NULL ORDER BY p.idx"
+        yield from (row[0] for row in self._rows(sql))
 
-    def _all(self, statement: str) -> list[Any]:
-        return list(self._execute(statement))
+    def table(self, name: str, columns: tuple[str, ...], *, text: frozenset[str] = frozenset()) -> Iterator[Any]:
+        """Yield these columns of a table as tuples, in the order of the first two; ``text`` columns as bytes."""
+        what = ", ".join(self.source.text_bytes(column) if column in text else column for column in columns)
+        order = ", ".join(columns[:2])
+        yield from self._rows(f"SELECT {what} FROM {name} ORDER BY {order}")  # noqa: S608  (names of this package)
 
-    def _execute(self, statement: str) -> Any:
-        return self._connection.execute(statement)
+    def count(self, name: str) -> int:
+        """Return how many rows a table has."""
+        return int(next(self._rows(f"SELECT count(*) FROM {name}"))[0])  # noqa: S608  (names of this package)
+
+    def _rows(self, sql: str) -> Iterator[Any]:
+        for rows in self.source.chunks(sql):
+            yield from rows
 
 
 @contextmanager
-def open_snapshot(path: Path) -> Iterator[Snapshot]:
-    """Open a ledger's file read-only, also while its writer works; raises VerificationError when it cannot be read."""
-    if not path.is_file():
-        raise VerificationError(f"no ledger at {path}")
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        try:
-            # A schema from a stranger's file runs no functions and no triggers of its own.
-            connection.execute("PRAGMA trusted_schema = OFF")
-            connection.execute("PRAGMA query_only = ON")
-            connection.execute("PRAGMA cell_size_check = ON")
-            connection.execute("BEGIN")
-            yield Snapshot(connection)
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise VerificationError(f"the ledger's file cannot be read: {error}") from None
+def open_snapshot(location: Location) -> Iterator[Snapshot]:
+    """Open a ledger read-only, also while its writer works; raises as ``sources.open_source``."""
+    with open_source(location) as source:
+        yield Snapshot(source)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return how a value stands in a message: bytes in hexadecimal."""
     return value.hex() if isinstance(value, bytes) else str(value)

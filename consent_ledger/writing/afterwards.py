@@ -58,7 +58,8 @@ class OutcomeWork:
         before = tx.changes([self.request_hash]).get(self.request_hash)
         if before is None:
             response = decisions_pb2.ReportOutcomeResponse(log_index=self._record(tx, batch))
-            row = ChangeRow(self.request_hash, self.request_hash, response.SerializeToString())
+            answer = response.SerializeToString()
+            row = ChangeRow(self.request_hash, self.request_hash, answer, response.log_index)
             tx.writes.changes[row.change_id] = row
         else:
             response = decisions_pb2.ReportOutcomeResponse.FromString(before.result)

@@ -20,6 +20,8 @@ from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.writing.decision import CLOCK_SKEW_MS
 
 _LONGEST_AHEAD_MS = 366 * DAY_MS
+LONGEST_UNDERWAY_MS = 30 * DAY_MS
+"""How old a choice may be when it arrives. Later than that the ledger may have erased what made it stale."""
 
 
 def event_for(change: consents_pb2.Change, states: Sequence[SubjectState], registry: Registry, now_ms: int) -> pb.Event:
@@ -28,7 +30,7 @@ def event_for(change: consents_pb2.Change, states: Sequence[SubjectState], regis
     Raises RegieError NOT_FRESH, WRITE_STALE, PURPOSE_UNKNOWN, PURPOSE_PROHIBITED, PARTY_UNKNOWN, BEYOND_PURPOSE or
     FIELD_INVALID, naming the field.
     """
-    _check_order(change, states, now_ms)
+    check_order(change.created_ms, states, now_ms)
     for rows in change.rows:
         _known(registry, rows.purpose, "rows.purpose")
     match change.WhichOneof("what"):
@@ -66,12 +68,17 @@ def _written(change: consents_pb2.Change) -> dict[str, Any]:
     return {"capture": change.capture, "created_ms": change.created_ms}
 
 
-def _check_order(change: consents_pb2.Change, states: Sequence[SubjectState], now_ms: int) -> None:
-    """A write counts only if newer than the row's last, so that a delayed yes cannot undo a later no."""
-    if change.created_ms > now_ms + CLOCK_SKEW_MS:
+def check_order(created_ms: int, states: Sequence[SubjectState], now_ms: int) -> None:
+    """A write counts only if newer than the row's last, so that a delayed yes cannot undo a later no.
+
+    Raises RegieError NOT_FRESH or WRITE_STALE.
+    """
+    if created_ms > now_ms + CLOCK_SKEW_MS:
         # Also keeps a row from being locked by a write that claims to be from the far future.
         raise RegieError("NOT_FRESH", "the choice was created in the future", field="created_ms")
-    if any(change.created_ms <= state.written_ms for state in states):
+    if created_ms < now_ms - LONGEST_UNDERWAY_MS:
+        raise RegieError("NOT_FRESH", "the choice was created more than 30 days ago", field="created_ms")
+    if any(created_ms <= state.written_ms for state in states):
         raise RegieError("WRITE_STALE", "a choice of the same time or newer is recorded already", field="created_ms")
 
 

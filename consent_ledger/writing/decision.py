@@ -11,7 +11,7 @@ from consent_ledger.storage.rows import BatchRow, PermitRow
 from consent_ledger.v1 import batch_pb2, decisions_pb2
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.writing.leaves import DecidedLeaves
-from consent_ledger.writing.transaction import Transaction
+from consent_ledger.writing.transaction import Transaction, Wanted
 from consent_ledger.writing.work import Sealed, Sign
 
 CLOCK_SKEW_MS = 120_000
@@ -62,14 +62,19 @@ class DecideWork:
         """One leaf per signal."""
         return len(self.positions)
 
+    def wants(self, wanted: Wanted) -> None:
+        """Its batch, and everybody it is about."""
+        wanted.batches.add((self.header.sender, self.header.batch_id))
+        wanted.subjects.update(self.subjects)
+
     def apply(self, tx: Transaction) -> Callable[[Sealed], decisions_pb2.DecideResponse]:
         """Decide and append; the same bytes again get the same answer. Raises NOT_FRESH or BATCH_ID_REUSED."""
         check_fresh(self.header, tx.now_ms)
         before = tx.batch_by_id(self.header.sender, self.header.batch_id)
         if before is None:
             outcomes, indices = self._decide(tx)
-            tx.writes.batches[self.header_hash] = self._row()
-            return lambda sealed: self._answer(sealed, outcomes, indices)
+            tx.writes.batches[self.header_hash] = row = self._row()
+            return lambda sealed: self._answer(sealed, row, outcomes, indices)
         if before.request_hash != self.request_hash:
             raise RegieError("BATCH_ID_REUSED", "the sender used this id for other bytes", field="header.batch_id")
         return lambda sealed: decisions_pb2.DecideResponse.FromString(sealed.batch(self.header_hash).response)
@@ -77,7 +82,8 @@ class DecideWork:
     def _decide(self, tx: Transaction) -> tuple[list[pb.Outcome.ValueType], list[int]]:
         judge = judge_of(tx.registry, request_of(self.header), tx.now_ms)
         tx.subjects(self.subjects)
-        leaves = DecidedLeaves(self._event(), tx, tx.registry.find_purpose(self.header.purpose))
+        purpose = tx.registry.find_purpose(self.header.purpose)
+        leaves = DecidedLeaves(self._event(), tx, purpose, len(self.positions))
         for position, subject in zip(self.positions, self.subjects, strict=True):
             row = tx.subject(subject)
             decision = judge(row.state, None)
@@ -119,7 +125,7 @@ class DecideWork:
         )
 
     def _answer(
-        self, sealed: Sealed, outcomes: list[pb.Outcome.ValueType], indices: list[int]
+        self, sealed: Sealed, row: BatchRow, outcomes: list[pb.Outcome.ValueType], indices: list[int]
     ) -> decisions_pb2.DecideResponse:
         listed = decisions_pb2.DecisionList(
             header_hash=self.header_hash,
@@ -130,5 +136,5 @@ class DecideWork:
             checkpoint=sealed.checkpoint,
         ).SerializeToString(deterministic=True)
         response = decisions_pb2.DecideResponse(decision_list=listed, signature=self.sign(listed))
-        sealed.keep(self._row()._replace(response=response.SerializeToString(deterministic=True)))
+        sealed.keep(row._replace(response=response.SerializeToString(deterministic=True)))
         return response

@@ -6,11 +6,14 @@ few that differ are put between them by hand.
 
 from __future__ import annotations
 
+import hmac
+from hashlib import sha256
+
 from consent_ledger.decide import Decision, outcome_of
-from consent_ledger.events import SALT_SIZE, chain_hash, private_digest, seal
+from consent_ledger.events import EVENT_LABEL, PRIVATE_LABEL, SALT_SIZE
 from consent_ledger.purpose import Purpose
-from consent_ledger.state import Party, SubjectState, after_decision
-from consent_ledger.storage.rows import SubjectRow
+from consent_ledger.state import Party, after_decision
+from consent_ledger.storage.rows import LeafRow, PayloadRow, SubjectRow
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.writing.transaction import Transaction
 
@@ -28,13 +31,18 @@ _REASON = b"\x18"
 _DECIDED_BY = b"\x22"  # packed
 _RANDOM = 32 + SALT_SIZE
 _POOL = 256
-_SINGLE = [bytes((value,)) for value in range(0x80)]
+_COMMITMENT = b"\x0a\x20"  # Leaf.commitment, 32 bytes (events.committed_entry)
+_LEAF = b"\x00" + _COMMITMENT  # what a leaf hash begins with (RFC 6962 section 2.1)
 
 
 def varint(value: int) -> bytes:
     """Return protobuf's encoding of a number >= 0."""
-    if value < 0x80:
-        return _SINGLE[value]
+    if value < _MADE:
+        return _VARINTS[value]
+    return _varint(value)
+
+
+def _varint(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -43,28 +51,23 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+_MADE = 1_024  # positions, sequence numbers, lengths and reasons
+_VARINTS = [_varint(value) for value in range(_MADE)]
+_PLACES = [b"", *(_POSITION + number for number in _VARINTS[1:])]  # position 0 is not written
+
+
 def private_part(nonce: bytes, subject: bytes, row: SubjectRow, decision: Decision) -> bytes:
     """Return PrivatePart bytes of a decision, the next event in its subject's chain; nonce and subject are 32 bytes."""
-    seq = varint(row.seq + 1)
-    previous = _PREVIOUS + row.last if row.last else b""
-    size = len(_SUBJECT) + 32 + 1 + len(seq) + len(previous)
-    parts = [
-        _NONCE,
-        nonce,
-        _LINK,
-        varint(size),
-        _SUBJECT,
-        subject,
-        _SEQ,
-        seq,
-        previous,
-        _REASON,
-        varint(decision.reason),
-    ]
-    if decision.decided_by:
-        packed = b"".join(map(varint, decision.decided_by))
-        parts += (_DECIDED_BY, varint(len(packed)), packed)
-    return b"".join(parts)
+    seq, previous = varint(row.seq + 1), row.last
+    reason, decided_by = varint(decision.reason), decision.decided_by
+    if decided_by:
+        packed = varint(decided_by[0]) if len(decided_by) == 1 else b"".join(map(varint, decided_by))
+        reason = b"".join((reason, _DECIDED_BY, varint(len(packed)), packed))
+    size = len(_SUBJECT) + 32 + len(_SEQ) + len(seq)
+    if not previous:
+        return b"".join((_NONCE, nonce, _LINK, varint(size), _SUBJECT, subject, _SEQ, seq, _REASON, reason))
+    link = _LINK + varint(size + len(_PREVIOUS) + 32)
+    return b"".join((_NONCE, nonce, link, _SUBJECT, subject, _SEQ, seq, _PREVIOUS, previous, _REASON, reason))
 
 
 class DecidedTemplate:
@@ -81,42 +84,61 @@ class DecidedTemplate:
         self._before = before.SerializeToString()
         self._middle = middle.SerializeToString(deterministic=True)
         self._after = after.SerializeToString()
-        self._time = pb.Event(time_ms=time_ms).SerializeToString()
+        self._lead = pb.Event(time_ms=time_ms).SerializeToString() + _DIGEST
+        self._frames: dict[tuple[int, int, bool], tuple[bytes, bytes]] = {}
 
     def event(self, digest: bytes, position: int, outcome: int, *, permitted: bool) -> bytes:
         """Return the event of one position, with the digest of its private part."""
-        place = _POSITION + varint(position) if position else b""
+        place = _PLACES[position] if position < _MADE else _POSITION + varint(position)
+        shape = (len(place), outcome, permitted)
+        opening, ending = self._frames.get(shape) or self._frame(*shape)
+        return b"".join((self._lead, digest, opening, place, ending))
+
+    def _frame(self, place: int, outcome: int, permitted: bool) -> tuple[bytes, bytes]:  # noqa: FBT001  (of a key)
+        """Return what stands before a position that takes ``place`` bytes, and what stands behind it."""
         verdict = (_PERMITTED if permitted else b"") + _OUTCOME + varint(outcome)
-        body = b"".join((self._before, place, self._middle, verdict, self._after))
-        return b"".join((self._time, _DIGEST, digest, _DECIDED, varint(len(body)), body))
+        ending = self._middle + verdict + self._after
+        size = len(self._before) + place + len(ending)
+        frame = (_DECIDED + varint(size) + self._before, ending)
+        self._frames[place, outcome, permitted] = frame
+        return frame
 
 
 class DecidedLeaves:
     """Appends the leaves of one batch and keeps what the answer needs, in the order of positions."""
 
-    def __init__(self, common: pb.ExchangeDecided, tx: Transaction, purpose: Purpose | None) -> None:
-        """Begin a batch; ``purpose`` is None when it is unknown."""
+    def __init__(self, common: pb.ExchangeDecided, tx: Transaction, purpose: Purpose | None, count: int) -> None:
+        """Begin a batch of so many signals; ``purpose`` is None when it is unknown."""
         self._template = DecidedTemplate(common, tx.now_ms)
         self._party: Party = (common.sender, common.recipient)
         self._tx = tx
+        self._now_ms = tx.now_ms
         self._purpose = purpose
         self._outcomes: dict[int, pb.Outcome.ValueType] = {}
         self._pool, self._used = b"", 0
+        self._ask = _RANDOM * min(_POOL, count)
+        self._next = tx.next_index
         self.outcomes: list[pb.Outcome.ValueType] = []
         self.indices: list[int] = []
 
     def append(self, position: int, subject: bytes, row: SubjectRow, decision: Decision) -> int:
         """Append one decision about a subject, in its chain and state; return its log index."""
-        tx = self._tx
-        outcome = self._outcome(decision.reason)
+        tx, index, reason = self._tx, self._next, decision.reason
+        outcome = self._outcomes.get(reason) or self._outcome(reason)
         random = self._random()
+        # The same steps as events.make_committed and Transaction.record, on bytes.
         private = private_part(random[:32], subject, row, decision)
-        digest = private_digest(private)
+        digest = sha256(PRIVATE_LABEL + private).digest()
         event = self._template.event(digest, position, outcome, permitted=decision.permitted)
-        committed = seal(event, private, random[32:])
-        index = tx.append(committed)
-        state = self._fold(row.state, index, decision)
-        tx.link(subject, SubjectRow(row.seq + 1, chain_hash(committed.commitment), state), index)
+        salt = random[32:]
+        commitment = hmac.digest(salt, EVENT_LABEL + event, "sha256")
+        leaf = LeafRow(index, _COMMITMENT + commitment, sha256(_LEAF + commitment).digest())
+        tx.append_leaf(leaf, PayloadRow(index, salt, event, private))
+        state = after_decision(
+            row.state, index, self._now_ms, self._party, reason=reason, decided_by=decision.decided_by
+        )
+        tx.link(subject, row, sha256(commitment).digest(), state, index)
+        self._next = index + 1
         self.outcomes.append(outcome)
         self.indices.append(index)
         return index
@@ -124,16 +146,10 @@ class DecidedLeaves:
     def _random(self) -> bytes:
         """Return a nonce and a salt; the source is asked for many at a time."""
         if self._used == len(self._pool):
-            self._pool, self._used = self._tx.rng(_RANDOM * _POOL), 0
+            self._pool, self._used = self._tx.rng(self._ask), 0
         self._used += _RANDOM
         return self._pool[self._used - _RANDOM : self._used]
 
     def _outcome(self, reason: int) -> pb.Outcome.ValueType:
-        if reason not in self._outcomes:
-            self._outcomes[reason] = outcome_of(reason, self._purpose)
+        self._outcomes[reason] = outcome_of(reason, self._purpose)
         return self._outcomes[reason]
-
-    def _fold(self, state: SubjectState, index: int, decision: Decision) -> SubjectState:
-        return after_decision(
-            state, index, self._tx.now_ms, self._party, reason=decision.reason, decided_by=decision.decided_by
-        )

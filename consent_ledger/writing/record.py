@@ -10,7 +10,7 @@ from consent_ledger.errors import RegieError
 from consent_ledger.storage.rows import ChangeRow
 from consent_ledger.v1 import consents_pb2
 from consent_ledger.writing.choices import event_for
-from consent_ledger.writing.transaction import Transaction
+from consent_ledger.writing.transaction import Transaction, Wanted
 from consent_ledger.writing.work import Sealed, Sign
 
 
@@ -41,6 +41,12 @@ class RecordWork:
         """One leaf each."""
         return len(self.changes)
 
+    def wants(self, wanted: Wanted) -> None:
+        """The answers given before, and everybody it is about."""
+        for prepared in self.changes:
+            wanted.changes.add(prepared.change.change_id)
+            wanted.subjects.update(prepared.subjects)
+
     def apply(self, tx: Transaction) -> Callable[[Sealed], consents_pb2.RecordResponse]:
         """Record what can be recorded; a change id that was answered before gets the same answer."""
         tx.subjects({subject for prepared in self.changes for subject in prepared.subjects})
@@ -62,7 +68,8 @@ class RecordWork:
     ) -> consents_pb2.ChangeResult:
         change_id = prepared.change.change_id
         result = consents_pb2.ChangeResult(change_id=change_id, log_index=_record(tx, prepared))
-        row = ChangeRow(change_id, prepared.digest, result.SerializeToString(deterministic=True))
+        answer = result.SerializeToString(deterministic=True)
+        row = ChangeRow(change_id, prepared.digest, answer, result.log_index)
         known[change_id] = tx.writes.changes[change_id] = row  # the same id may come twice in one request
         return result
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from consent_ledger.log.tiles import inclusion_paths
 from consent_ledger.storage.rows import BatchRow, ChangeRow, PayloadRow, PullRow
-from consent_ledger.writing.transaction import Group, Transaction
+from consent_ledger.writing.transaction import Group, Transaction, Wanted
 
 Answer = TypeVar("Answer")
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -62,7 +62,10 @@ Finish = Callable[[Sealed], Answer]
 
 
 class Work(Protocol[Answer_co]):
-    """One request. ``weight`` is about how many leaves it appends."""
+    """One request. ``weight`` is about how many leaves it appends.
+
+    A kind of which many are in one group also has ``wants`` (``read_ahead``).
+    """
 
     @property
     def weight(self) -> int:
@@ -72,3 +75,13 @@ class Work(Protocol[Answer_co]):
     def apply(self, tx: Transaction) -> Callable[[Sealed], Answer_co]:
         """Read, decide and write; raises RegieError when this request is refused, and then nothing of it stays."""
         ...
+
+
+def read_ahead(group: Group, works: Iterable[Work[Any]]) -> None:
+    """Read what requests will look up in a few questions for all of them, instead of a few for each."""
+    wanted = Wanted()
+    for work in works:
+        wants: Callable[[Wanted], None] | None = getattr(work, "wants", None)
+        if wants is not None:
+            wants(wanted)
+    group.read_ahead(wanted)

@@ -7,7 +7,24 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import consent, directory, enrol, init, log, outcome, proof, receive, send, serve
+from gateway.cli import (
+    audit,
+    canary,
+    consent,
+    directory,
+    enrol,
+    erase,
+    exchange,
+    init,
+    ledger,
+    log,
+    outcome,
+    proof,
+    receive,
+    send,
+    serve,
+    witness,
+)
 
 app = typer.Typer(
     name="regie",
@@ -46,12 +63,18 @@ def regie(
 app.command()(init.init)
 app.command()(serve.serve)
 app.command()(enrol.enrol)
+consent.app.command()(erase.erase)
 app.add_typer(consent.app, name="consent")
 app.command()(send.send)
 app.command()(receive.receive)
 app.command()(outcome.outcome)
+app.add_typer(canary.app, name="canary")
+app.add_typer(exchange.app, name="exchange")
 app.add_typer(proof.app, name="proof")
 app.add_typer(log.app, name="log")
+app.add_typer(audit.app, name="audit")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(witness.app, name="witness")
 app.add_typer(directory.app, name="directory")
 if importlib.util.find_spec("gateway.cli.demo"):
     from gateway.cli import demo

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.town.count import Count
     from gateway.town.tell import Teller
 
-ROLES = ("gateway", "pseudonyms", "ledger")
+ROLES = ("gateway", "pseudonyms", "ledger", "witness")
 ExitOption = Annotated[bool, typer.Option("--exit", help="Stop after the summary instead of serving the town.")]
 OnlyJsonOption = Annotated[bool, typer.Option("--json", help="Print nothing but one JSON object, at the end.")]
 KeepOption = Annotated[Path | None, typer.Option(help="Keep the town in this folder, which must be new or empty.")]

@@ -19,12 +19,21 @@ if TYPE_CHECKING:
 ParticipantsOption = Annotated[
     Path | None, typer.Option(help="Agencies to register: a CSV file with oin,kind,name,population.")
 ]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger-database",
+        metavar="ADDRESS",
+        help="Keep the ledger in PostgreSQL: postgresql://ROLE@HOST/NAME, after `regie ledger migrate`; no password.",
+    ),
+]
 DemoOption = Annotated[bool, typer.Option("--demo", help="Make a synthetic town with sample files; marked demo.")]
 
 
 def init(
     home: HomeOption = HOME,
     participants: ParticipantsOption = None,
+    ledger_database: DatabaseOption = None,
     demo: DemoOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -42,7 +51,7 @@ def init(
         raise typer.Exit(USAGE)
     with reporting(output):
         chosen = _participants(participants, demo=demo)
-        made = found_home(home, chosen, system_clock, demo=demo)
+        made = found_home(home, chosen, system_clock, demo=demo, database=ledger_database)
         files = write_sample_files(made) if demo else []
     output.result(_summary(made, chosen, files), list(_lines(made, chosen, files)))
 
@@ -88,7 +97,8 @@ def _lines(home: Home, participants: Sequence[NewParticipant], files: Sequence[P
     if home.demo:
         yield "  regie serve all                 # every role on this machine: no separation of trust"
     else:
-        yield "  regie serve ledger              # each role in its own terminal; in production at its own operator"
+        yield "  regie serve witness             # each role in its own terminal; in production at its own operator"
+        yield "  regie serve ledger"
         yield "  regie serve pseudonyms"
         yield "  regie serve gateway"
     yield "  regie directory list            # in another terminal"

@@ -16,6 +16,7 @@ from gateway.cli.output import FAILED, OK, Output
 if TYPE_CHECKING:
     from consent_ledger.errors import RegieError
     from gateway.sdk.agency import Agency
+    from gateway.sdk.canary.sightings import Sighting
     from gateway.sdk.recipient import Delivery
 
 
@@ -32,7 +33,8 @@ def receive(
     """Receive the signals that wait, each with the resident's wishes and a receipt.
 
     Every delivery is verified: the ledger's and the sender's signatures, and the proof that the release is in the log.
-    One that does not verify is refused and named, and the rest goes on. With `--json`: one object a line.
+    One that does not verify is refused and named, and the rest goes on. With `--json`: one object a line. Once a day
+    the gateway is told how many signals of earlier days fitted nobody, in tens, and never which.
 
     `regie receive --as 00000099000000007001 --json`
     """
@@ -47,7 +49,7 @@ def receive(
 class _Receiver:
     def __init__(self, output: Output, agency: Agency, receipts: Path | None, *, follow: bool) -> None:
         self._output, self._agency, self._receipts, self._follow = output, agency, receipts, follow
-        self._received = self._unresolved = self._refused = 0
+        self._received = self._unresolved = self._refused = self._wrong = 0
 
     async def run(self) -> int:
         """Receive until there is no more; with ``follow``, until SIGINT or SIGTERM, which is a good end."""
@@ -62,10 +64,12 @@ class _Receiver:
         else:
             await task
         self._say()
-        return FAILED if self._refused else OK
+        return FAILED if self._refused or self._wrong else OK
 
     async def _receive(self) -> None:
-        deliveries = self._agency.recipient().deliveries(follow=self._follow, refused=self._on_refusal)
+        deliveries = self._agency.recipient().deliveries(
+            follow=self._follow, refused=self._on_refusal, canary=self._on_canary
+        )
         async with aclosing(deliveries) as stream:
             async for delivery in stream:
                 # Printed and flushed first: a crash in between prints it again rather than never.
@@ -101,6 +105,13 @@ class _Receiver:
         self._output.error(
             error.reason, f"delivery {batch} does not verify and is refused: {error.message}", error.field
         )
+
+    def _on_canary(self, sighting: Sighting) -> None:
+        """Say when one does not fit; else it is nobody's business here."""
+        if not sighting.fits:
+            self._wrong += 1
+            text = f"a canary of {sighting.sender} for {sighting.purpose} came under another pseudonym than enrolled"
+            self._output.error("PROOF_INVALID", f"ALARM: {text}, so others may too: see `regie canary check`")
 
     def _say(self) -> None:
         if self._output.as_json:

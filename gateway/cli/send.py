@@ -99,6 +99,11 @@ def _say(output: Output, summary: FileSummary) -> int:
     if sent.counts["probeer_later"]:
         output.note(f"{sent.counts['probeer_later']} rows have no answer yet: send the same file again later")
         return UNAVAILABLE
+    if sent.canary not in {None, "accepted"}:
+        output.note(
+            f"regie: ALARM: a canary was answered {sent.canary}, so others may be wrong too: `regie canary check`"
+        )
+        return FAILED
     return FAILED if summary.rejected_rows else OK
 
 

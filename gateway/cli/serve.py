@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,7 @@ from gateway.home import Home, HomeError
 if TYPE_CHECKING:
     from gateway.server import Serving  # it loads gRPC and the rest: only a running server needs them
 
-KNOWN = ("ledger", "pseudonyms", "gateway")
+KNOWN = ("witness", "ledger", "pseudonyms", "gateway")
 RolesArgument = Annotated[
     list[str],
     typer.Argument(metavar="ROLE...", help=f"Roles to run: {', '.join(KNOWN)}; or all, in a home marked demo."),
@@ -27,6 +28,7 @@ RolesArgument = Annotated[
 def serve(roles: RolesArgument, home: HomeOption = HOME, json: JsonOption = False) -> None:
     """Run roles of this home until SIGTERM or Ctrl-C; calls in flight are finished first.
 
+    A ledger signs nothing before its witnesses said how far they saw it: `serve witness` comes first, or at once.
     In production each role is run by its own organisation. `serve all` runs them in one process: convenient, and no
     separation of trust. With `--json`, one line on standard output says when all are ready.
     """
@@ -35,7 +37,7 @@ def serve(roles: RolesArgument, home: HomeOption = HOME, json: JsonOption = Fals
     logs.configure()
     output = Output(as_json=json)
     with reporting(output):
-        opened = Home.open(home)
+        opened = Home.open_witness(home) if roles == ["witness"] else Home.open(home)
         run_loop(run(opened, choose(opened, roles), output))
 
 
@@ -56,24 +58,36 @@ def choose(home: Home, roles: list[str]) -> list[str]:
 
 async def run(home: Home, roles: list[str], output: Output) -> None:
     """Serve until a signal; raises RegieError when a role had to stop by itself."""
-    from gateway.server import serving
-
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    stop, started, loop = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    stopped = asyncio.create_task(stop.wait())
+    served = asyncio.create_task(_serve(home, roles, output, started, stopped))
+    try:
+        await asyncio.wait({served, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not started.is_set() and not served.done():
+            served.cancel()  # it waits for others to answer: nothing is in flight yet
+        with suppress(asyncio.CancelledError):
+            await served
+    finally:
+        stopped.cancel()
+
+
+async def _serve(
+    home: Home, roles: list[str], output: Output, started: asyncio.Event, stopped: asyncio.Task[bool]
+) -> None:
+    from gateway.server import serving
+
     async with serving(home, roles) as served:
-        stopped, failed, ready = (
-            asyncio.create_task(stop.wait()),
-            asyncio.create_task(served.failed()),
-            asyncio.create_task(_announce(served, output)),
-        )
+        started.set()
+        failed, ready = asyncio.create_task(served.failed()), asyncio.create_task(_announce(served, output))
         try:
             await asyncio.wait({stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             refusal = failed.result() if failed.done() else None
-            for task in (stopped, failed, ready):
+            for task in (failed, ready):
                 task.cancel()
-            await asyncio.gather(stopped, failed, ready, return_exceptions=True)
+            await asyncio.gather(failed, ready, return_exceptions=True)
     if refusal is not None:
         raise refusal
 

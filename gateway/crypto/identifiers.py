@@ -19,6 +19,8 @@ BSN = "nl.bsn"
 ADDRESS = "nl.addr-dob"
 BAG = "nl.bag-dob"
 EAN = "nl.ean"
+CANARY = "regie.canary"
+"""Reserved for identifiers of nobody: no scheme of persons starts with `regie.`, and the scheme is part of the hash."""
 
 
 class IdentifierError(ValueError):
@@ -166,6 +168,28 @@ class Ean(_Identifier):
     def fields(self) -> tuple[str, ...]:
         """Return the number."""
         return (self.number,)
+
+
+@dataclass(frozen=True, slots=True)
+class Canary(_Identifier):
+    """Nobody: 32 random bytes of one recipient for one purpose (rule 9). Its pseudonym can be no person's.
+
+    Raises IdentifierError when the secret has another size.
+    """
+
+    scheme: ClassVar[str] = CANARY
+    recipient: str
+    purpose: str
+    secret: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Check."""
+        if len(self.secret) != 32:
+            raise IdentifierError("secret", "must be 32 bytes")
+
+    def fields(self) -> tuple[str, ...]:
+        """Return recipient, purpose and secret in hexadecimal."""
+        return (self.recipient, self.purpose, self.secret.hex())
 
 
 Identifier = Bsn | AddressBirthDate | BagBirthDate | Ean

@@ -18,8 +18,8 @@ from consent_ledger.clock import Clock, system_clock
 from consent_ledger.errors import RegieError
 from consent_ledger.log.checkpoint import Checkpoint, open_checkpoint
 from consent_ledger.log.errors import VerificationError
+from consent_ledger.log.keys import AnyVerifier, parse_verifier, parse_verifiers
 from consent_ledger.log.merkle import leaf_hash, verify_consistency, verify_inclusion
-from consent_ledger.log.note import Verifier
 from consent_ledger.registry import Registry
 from consent_ledger.v1 import events_pb2, log_pb2, log_pb2_grpc
 from gateway.directory.authority import verify_participant_key
@@ -42,7 +42,7 @@ class Directory:
     """
 
     def __init__(self, home: Home, remember: Path | None = None) -> None:
-        self._verifier = Verifier.parse(home.log_verifier_key)
+        self._pinned = parse_verifiers(home.log_verifier_key)
         self._authority = x509.load_pem_x509_certificate(home.authority)
         self._remember = remember
         self._registry: Registry | None = None
@@ -57,10 +57,18 @@ class Directory:
             raise RegieError("LEDGER_UNAVAILABLE", "the directory of participants has not been verified yet")
         return self._registry
 
+    def _log_keys(self) -> list[AnyVerifier]:
+        """The keys of the settings, and those the log itself added since; never one that it retired."""
+        if self._registry is None:
+            return list(self._pinned)
+        retired = self._registry.retired_log_keys
+        added = [parse_verifier(key) for key in self._registry.log_keys]
+        return [key for key in (*self._pinned, *added) if key.format() not in retired]
+
     def open(self, response: log_pb2.GetPublicEventsResponse) -> Checkpoint:
         """Return the checkpoint of a response once its signature checks and it goes back on nothing signed before."""
         try:
-            fresh = open_checkpoint(response.checkpoint, [self._verifier])
+            fresh = open_checkpoint(response.checkpoint, self._log_keys())
         except VerificationError as error:
             raise RegieError("SIGNATURE_INVALID", f"checkpoint of the directory: {error}", "checkpoint") from None
         known = self.checkpoint
@@ -132,7 +140,7 @@ class Directory:
         if self._remember is None or not self._remember.exists():
             return None
         try:
-            return open_checkpoint(self._remember.read_bytes(), [self._verifier])
+            return open_checkpoint(self._remember.read_bytes(), self._pinned)
         except VerificationError:
             raise RegieError(
                 "SIGNATURE_INVALID",

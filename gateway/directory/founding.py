@@ -6,6 +6,7 @@ is no home, and says so. The ledger is created here and nowhere else: no service
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consent_ledger.clock import Clock
+from consent_ledger.log.cosignature import MlDsa44Signer
+from consent_ledger.log.keys import LogKeys
 from consent_ledger.log.note import Signer
 from consent_ledger.opening import create_ledger
 from consent_ledger.purposes import CATALOGUE
@@ -24,6 +27,7 @@ from gateway.crypto import group, hpke, signatures
 from gateway.directory.authority import Authority, Credentials, issue, make_authority, sign_participant_key
 from gateway.directory.participants import OPERATORS, PRIVATE_KINDS, Kind, NewParticipant
 from gateway.home import Home, HomeError
+from gateway.witness.home import found_witness
 
 SETTINGS = "regie.toml"
 PORTS = range(20_000, 32_000)
@@ -58,12 +62,15 @@ def found_home(
     clock: Clock,
     *,
     demo: bool = False,
+    database: str | None = None,
     rng: Rng = os.urandom,
     on_step: OnStep = lambda _: None,
 ) -> Home:
     """Make a home in ``folder``, which must be absent or empty, and return it opened; raises HomeError.
 
-    ``participants`` names each operator once and any number of agencies. ``on_step`` is told what is being made.
+    ``participants`` names each operator once and any number of agencies. ``database`` is the address of a PostgreSQL
+    for the ledger, with the schema and no ledger in it (RegieError LEDGER_UNAVAILABLE); without it the ledger is a
+    file. ``on_step`` is told what is being made.
     """
     require_empty(folder)
     operators = _operators(participants)
@@ -72,7 +79,7 @@ def found_home(
     work = folder / ".founding"
     try:
         work.mkdir(mode=0o700)
-        _write_home(work, participants, operators, clock, rng, demo=demo, on_step=on_step)
+        _write_home(work, participants, operators, clock, rng, demo=demo, database=database, on_step=on_step)
         for made in sorted(work.iterdir(), key=lambda path: path.name == SETTINGS):
             made.rename(folder / made.name)
         work.rmdir()
@@ -100,6 +107,7 @@ def _write_home(
     rng: Rng,
     *,
     demo: bool,
+    database: str | None,
     on_step: OnStep,
 ) -> None:
     on_step("authority")
@@ -110,21 +118,25 @@ def _write_home(
     founded = [_found(participant, authority, clock(), rng) for participant in participants]
     for organisation in founded:
         _write_organisation(work / "orgs" / organisation.participant.oin, organisation)
-    on_step("ledger")
-    signer = Signer.parse(next(f.keys["log"] for f in founded if f.participant.kind == "ledger"))
+    keys = LogKeys.parse(next(f.keys["log"] for f in founded if f.participant.kind == "ledger"))
     data = work / "orgs" / operators["ledger"] / "data"
     data.mkdir(mode=0o700)
-    create_ledger(data / "ledger.db", signer, list(first_events(founded, signer)), clock, rng)
-    (work / SETTINGS).write_text(_settings(operators, signer.verifier.format(), demo=demo), encoding="utf-8")
+    on_step("witness")
+    witness = found_witness(work, f"{operators['ledger']}.oin.regie.internal/witness", [keys.names], rng)
+    settings = _settings(operators, keys.names, witness.verifier_keys(), database, demo=demo)
+    (work / SETTINGS).write_text(settings, encoding="utf-8")
+    # Last: a database keeps its ledger whatever becomes of the folder with the keys.
+    on_step("ledger")
+    create_ledger(database or data / "ledger.db", keys, list(first_events(founded, keys)), clock, rng)
 
 
-def first_events(founded: Sequence[_Founded], signer: Signer) -> Iterator[events_pb2.PublicEvent]:
-    """Yield the first public events of a log: its key, the participants with their keys, and the purposes.
+def first_events(founded: Sequence[_Founded], keys: LogKeys) -> Iterator[events_pb2.PublicEvent]:
+    """Yield the first public events of a log: its keys, the participants with their keys, and the purposes.
 
     The ledger gives them their time and their numbers.
     """
-    log_key = events_pb2.LogKeyAdded(verifier_key=signer.verifier.format())
-    yield events_pb2.PublicEvent(log_key_added=log_key)
+    for key in keys.names:
+        yield events_pb2.PublicEvent(log_key_added=events_pb2.LogKeyAdded(verifier_key=key))
     for one in founded:
         yield events_pb2.PublicEvent(participant_registered=_registered(one))
         for usage, public in one.public.items():
@@ -166,7 +178,8 @@ def _new_key(name: str, participant: NewParticipant, rng: Rng) -> str:
         return f"{group.random_scalar(rng):064x}"
     if name == "log":
         # The origin of a log is a schemeless URL prefix (c2sp.org/tlog-checkpoint); OINs are unique.
-        return Signer(f"{participant.oin}.oin.regie.internal/log", rng(32)).format()
+        origin = f"{participant.oin}.oin.regie.internal/log"
+        return LogKeys((Signer(origin, rng(32)),), (MlDsa44Signer(origin, rng(32)),)).format().rstrip("\n")
     return rng(32).hex()
 
 
@@ -215,20 +228,43 @@ def _write_secret(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _settings(operators: dict[Kind, str], verifier_key: str, *, demo: bool) -> str:
-    ports = dict(zip(SERVED, free_ports(len(SERVED)), strict=True))
+def _settings(
+    operators: dict[Kind, str],
+    verifier_keys: Sequence[str],
+    witness_keys: Sequence[str],
+    database: str | None,
+    *,
+    demo: bool,
+) -> str:
+    served = (*SERVED, "log", "witness")
+    ports = dict(zip(served, free_ports(len(served)), strict=True))
     lines = [
         "# A home of Regie, made by `regie init`.",
         "# demo: every role may run on this machine. Convenient, and no separation of trust.",
         f"demo = {'true' if demo else 'false'}",
-        f'log_verifier_key = "{verifier_key}"',
+        "# The log's verifier keys: a checkpoint counts when one of them signed it.",
+        "log_verifier_keys = [",
+        *(f'    "{key}",' for key in verifier_keys),
+        "]",
         "",
         "[operators]",
         *(f'{kind} = "{operators[kind]}"' for kind in OPERATORS),
         "",
         "[addresses]",
         *(f'{role} = "127.0.0.1:{port}"' for role, port in ports.items()),
+        "",
+        "[witnesses]",
+        "# How many of them must have cosigned a checkpoint before it is published. In production: others' witnesses.",
+        "quorum = 1",
+        "",
+        "[[witnesses.known]]",
+        f'url = "http://127.0.0.1:{ports["witness"]}"',
+        "verifier_keys = [",
+        *(f'    "{key}",' for key in witness_keys),
+        "]",
     ]
+    if database is not None:
+        lines += ["", "[ledger]", f"database = {json.dumps(database)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -32,6 +32,7 @@ SERVED: Mapping[str, Mapping[str, frozenset[str]]] = {
         EXCHANGE + "Pull": AGENCIES,
         EXCHANGE + "Acknowledge": AGENCIES,
         EXCHANGE + "ReportOutcome": AGENCIES,
+        EXCHANGE + "ReportUnresolved": AGENCIES,
         EVALUATOR + "EvaluateRows": AGENCIES | _VIEWER,
         "/gateway.v1.DirectoryService/GetDirectory": EVERYBODY,
     },
@@ -43,11 +44,14 @@ SERVED: Mapping[str, Mapping[str, frozenset[str]]] = {
         DECISION + "ReportOutcome": _GATEWAY,
         CONSENT + "Record": _VIEWER,
         CONSENT + "GetRecord": _VIEWER,
+        CONSENT + "PreviewErasure": _VIEWER,
+        CONSENT + "Erase": _VIEWER,
         LOG + "GetCheckpoint": EVERYBODY,
         LOG + "GetEntries": EVERYBODY,
         LOG + "GetInclusionProof": EVERYBODY,
         LOG + "GetConsistencyProof": EVERYBODY,
         LOG + "GetPublicEvents": EVERYBODY,
+        LOG + "GetEvents": AGENCIES | {"ledger", "viewer", "auditor"},
     },
 }
 """Which kinds of organisation may call which method of a role. A method that is not here serves nobody."""

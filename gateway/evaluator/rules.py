@@ -68,11 +68,16 @@ def row_domain(request: pb.RowRequest, caller: Participant, registry: Registry) 
 
 
 def row_charge(request: pb.RowRequest, caller: Participant, count: int, now_ms: int, settings: Settings) -> Charge:
-    """Return what a request for ``count`` rows costs: per epoch for a recipient, per day for the portal."""
+    """Return what a request for ``count`` rows costs: per epoch for a recipient, per day for the portal.
+
+    A recipient has a few rows a day beside, so that looking its canaries up every day never uses up what it needs to
+    enrol people; in a year they are still too few to guess with.
+    """
     if request.role == pb.ROLE_LEDGER:
         return Charge(f"portal-rows/{caller.oin}", now_ms // DAY_MS, count, settings.portal_rows_per_day)
     most = settings.schemes_per_person * caller.population * settings.recipient_rows_percent // 100
-    return Charge(f"recipient-rows/{caller.oin}", request.epoch, count, most)
+    few = Charge(f"recipient-rows-daily/{caller.oin}", now_ms // DAY_MS, count, settings.recipient_rows_per_day)
+    return Charge(f"recipient-rows/{caller.oin}", request.epoch, count, most, free=few)
 
 
 def signal_charge(header: BatchHeader, now_ms: int, settings: Settings) -> Charge:

@@ -5,6 +5,7 @@ Every function works inside the caller's transaction, so that claiming and charg
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -102,12 +103,13 @@ def reused(request: Request) -> RegieError:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """How much to charge to which account; at most ``most`` in one period."""
+    """How much to charge to which account; at most ``most`` in one period. What fits ``free`` is charged there."""
 
     account: str
     period: int
     amount: int
     most: int
+    free: Charge | None = None
 
 
 def claim_and_charge(connection: Connection, request: Request, cost: Charge) -> None:
@@ -118,6 +120,10 @@ def claim_and_charge(connection: Connection, request: Request, cost: Charge) -> 
 
 def charge(connection: Connection, to: Charge) -> None:
     """Charge an account; raises RegieError QUOTA_EXCEEDED when it would use more than ``most`` in this period."""
+    if to.free is not None:
+        with suppress(RegieError):
+            charge(connection, to.free)
+            return
     at = (_QUOTA.c.account == to.account) & (_QUOTA.c.period == to.period)
     used = connection.execute(select(_QUOTA.c.used).where(at)).scalar_one_or_none() or 0
     if used + to.amount > to.most:

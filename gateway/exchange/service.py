@@ -11,6 +11,7 @@ from gateway.directory.identity import Context, require_same
 from gateway.evaluator.hop import SHAVED_SECONDS, seconds_left
 from gateway.exchange.delivery import Deliverer
 from gateway.exchange.submit import Submitter
+from gateway.exchange.unresolved import UnresolvedCounts
 from gateway.telemetry import traces
 from gateway.v1 import exchange_pb2 as pb
 from gateway.v1 import exchange_pb2_grpc
@@ -24,10 +25,12 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServiceServicer):
         self,
         submitter: Submitter,
         deliverer: Deliverer,
+        counts: UnresolvedCounts,
         peer: Callable[[Context], Participant],
         hop_seconds: float,
     ) -> None:
-        self._submitter, self._deliverer, self._peer, self._hop_seconds = submitter, deliverer, peer, hop_seconds
+        self._submitter, self._deliverer, self._counts = submitter, deliverer, counts
+        self._peer, self._hop_seconds = peer, hop_seconds
 
     async def SubmitBatch(  # noqa: N802 - gRPC's name
         self, request: pb.SubmitBatchRequest, context: Context
@@ -73,6 +76,13 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServiceServicer):
         seconds = seconds_left(context, self._hop_seconds)
         index = await self._deliverer.report(self._peer(context), request.report, seconds)
         return pb.ReportOutcomeResponse(log_index=index)
+
+    async def ReportUnresolved(  # noqa: N802 - gRPC's name
+        self, request: pb.ReportUnresolvedRequest, context: Context
+    ) -> pb.ReportUnresolvedResponse:
+        """Keep how many signals of a closed day the caller could not resolve."""
+        await self._counts.report(self._peer(context), request)
+        return pb.ReportUnresolvedResponse()
 
 
 def sealed_batch(request: pb.SubmitBatchRequest) -> SealedBatch:

@@ -58,5 +58,19 @@ class Waiting(Stored, table=True):
     acknowledged_ms: int | None = Field(default=None, sa_column=Column(Integer))
 
 
-TABLES = (Answer, Waiting, Once, Quota)
-ANSWER, WAITING = table_of(Answer), table_of(Waiting)
+class Unresolved(Stored, table=True):
+    """What a recipient reported once about one purpose and closed UTC day, with the signed bytes it said it in."""
+
+    __tablename__ = "unresolved"
+    __table_args__ = {"sqlite_strict": True, "sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's form
+
+    recipient: str = Field(sa_column=Column(Text, primary_key=True))
+    purpose: str = Field(sa_column=Column(Text, primary_key=True))
+    day: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    unresolved: int = Field(sa_column=Column(Integer, nullable=False))
+    report: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+TABLES = (Answer, Waiting, Once, Quota, Unresolved)
+ANSWER, WAITING, UNRESOLVED = table_of(Answer), table_of(Waiting), table_of(Unresolved)

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from consent_ledger.clock import Clock, system_clock
-from consent_ledger.log.note import Verifier
+from consent_ledger.log.keys import AnyVerifier, parse_verifiers
 from consent_ledger.registry import Participant, Registry, check_separation
 from gateway.home import Home, Organisation
 from gateway.sdk.remote import GrpcRemote, Pause, Remote, patiently
 
 if TYPE_CHECKING:
     from gateway.sdk.enrolment import Enrolment
+    from gateway.sdk.erasing import Erasing
     from gateway.sdk.portal import Portal
     from gateway.sdk.recipient import Recipient
     from gateway.sdk.sender import Sender
@@ -69,9 +70,9 @@ class Agency:
         return self.organisation.oin
 
     @property
-    def log_verifier(self) -> Verifier:
-        """The key that the log's checkpoints are verified with."""
-        return Verifier.parse(self.home.log_verifier_key)
+    def log_verifiers(self) -> tuple[AnyVerifier, ...]:
+        """The keys that the log's checkpoints are verified with: one, or several while it changes its key."""
+        return parse_verifiers(self.home.log_verifier_key)
 
     async def registry(self, *, fresh: bool = False) -> Registry:
         """Return the verified directory, fetched once; a server that is just starting is waited for.
@@ -113,3 +114,9 @@ class Agency:
         from gateway.sdk.portal import Portal  # noqa: PLC0415
 
         return Portal(self)
+
+    def erasing(self) -> Erasing:
+        """Return what has the ledger erase what it holds about a resident."""
+        from gateway.sdk.erasing import Erasing  # noqa: PLC0415
+
+        return Erasing(self)

@@ -39,6 +39,7 @@ class Summary:
     """What became of the rows: ``counts`` by name of the coarse answer, ``answers`` by the rows' own references.
 
     ``batches`` counts those submitted by this send. ``trouble`` says why rows are left for later, when some are.
+    ``canary``: the answer to the canary that went along; it is in no count.
     """
 
     rows: int = 0
@@ -46,6 +47,7 @@ class Summary:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS.values(), 0))
     answers: dict[str, str] = field(default_factory=dict)
     trouble: RegieError | None = None
+    canary: str | None = None
     seconds: float = 0.0
 
     def count(self, reference: str, outcome: int) -> None:
@@ -92,7 +94,8 @@ class Dispatch:
             elif self._stopped:
                 self._answered(row.reference, TRY_LATER)
             else:
-                self._waiting.append((key, row, standing.signal_ref if standing else self._agency.rng(16)))
+                ref = standing.signal_ref if standing else row.signal_ref or self._agency.rng(16)
+                self._waiting.append((key, row, ref))
         while len(self._waiting) >= BATCH_SIZE:
             await self._send_waiting(BATCH_SIZE)
 
@@ -104,6 +107,11 @@ class Dispatch:
         if not self._summary.counts["probeer_later"]:
             await self._outbox.finish(self._run)
         return self._summary
+
+    @property
+    def waits(self) -> bool:
+        """Whether rows wait for their batch to fill."""
+        return bool(self._waiting)
 
     @property
     def _stopped(self) -> bool:
@@ -163,7 +171,7 @@ class Dispatch:
         except RegieError as error:
             await self._refused(batch, error)
             return
-        verified = read_answer(answer, batch, self._letter.operators["ledger"], agency.log_verifier)
+        verified = read_answer(answer, batch, self._letter.operators["ledger"], agency.log_verifiers)
         await self._outbox.answer(self._run, batch, verified)
         for key, outcome in zip(batch.keys, verified.outcomes, strict=True):
             if key in self._references:  # a batch of an interrupted send: its rows are counted as the file names them

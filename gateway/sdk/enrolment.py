@@ -69,6 +69,12 @@ async def resolve(database: Database, indices: Sequence[bytes]) -> dict[bytes, s
     return await database.run(lambda c: {row.stored_index: row.resident_ref for row in c.execute(query)})
 
 
+async def known(database: Database, indices: Sequence[bytes]) -> set[bytes]:
+    """Return which of at most 1000 stored indices are enrolled, also those that cannot be told apart."""
+    query = select(_ROWS.c.stored_index).where(_ROWS.c.stored_index.in_(indices))
+    return await database.run(lambda c: set(c.execute(query).scalars()))
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """One identifier of one resident that is to be enrolled for one purpose."""

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Field
 
+from consent_ledger.errors import RegieError
 from gateway.crypto import SUITE, rows, signatures
 from gateway.crypto.oprf import Domain
 from gateway.database import Database, Stored, table_of
@@ -86,7 +87,11 @@ class RowEvaluator:
         known = await self._database.run(lambda c: {row.evaluator: row.public for row in c.execute(query)})
         pins = []
         for role, key in (("gateway", first), ("pseudonyms", second)):
-            rows.verify_domain_key(registry.operator(role).key("sign").public, domain, key, known.get(role))
+            signer = registry.operator(role).key("sign").public
+            try:
+                rows.verify_domain_key(signer, domain, key, known.get(role))
+            except RegieError as error:
+                raise RegieError(error.reason, f"the factor of role {role}: {error.message}", error.field) from None
             pins.append({"domain": encoded, "evaluator": role, "public": key.public_key})
         if not known:
             await self._database.run(lambda c: c.execute(insert(_PINS).on_conflict_do_nothing(), pins))

@@ -57,8 +57,20 @@ class ReceivedSignal(Stored, table=True):
     handed_over: int = Field(default=WAITING, index=True)
 
 
-TABLES: tuple[type[Stored], ...] = (ReceivedBatch, ReceivedSignal)
-_BATCHES, _SIGNALS = table_of(ReceivedBatch), table_of(ReceivedSignal)
+class CanarySeen(Stored, table=True):
+    """A canary that came: never handed over, never counted as unresolved. ``canary`` is its id at this recipient."""
+
+    __tablename__ = "canary_seen"
+    sender: str = Field(primary_key=True)
+    signal_ref: bytes = Field(primary_key=True)
+    canary: bytes = Field(index=True)
+    purpose: str
+    stored_index: bytes
+    received_ms: int
+
+
+TABLES: tuple[type[Stored], ...] = (ReceivedBatch, ReceivedSignal, CanarySeen)
+_BATCHES, _SIGNALS, _CANARIES = table_of(ReceivedBatch), table_of(ReceivedSignal), table_of(CanarySeen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,18 @@ class SignalRecord:
     handed_over: int = WAITING
 
 
+@dataclass(frozen=True, slots=True)
+class CanaryRecord:
+    """One canary that came; the fields are those of the table."""
+
+    sender: str
+    signal_ref: bytes
+    canary: bytes
+    purpose: str
+    stored_index: bytes
+    received_ms: int
+
+
 class Inbox:
     """The inbox in its database."""
 
@@ -124,9 +148,11 @@ class Inbox:
         query = select(_BATCHES.c.state).where(_BATCHES.c.header_hash == header_hash)
         return await self._database.run(lambda c: c.execute(query).scalar())
 
-    async def store(self, header_hash: bytes, signals: Sequence[SignalRecord]) -> None:
-        """Store what a verified delivery holds; signals that arrived before are dropped."""
-        await self._database.run(lambda connection: _store(connection, header_hash, signals))
+    async def store(
+        self, header_hash: bytes, signals: Sequence[SignalRecord], canaries: Sequence[CanaryRecord] = ()
+    ) -> None:
+        """Store what a verified delivery holds; signals and canaries that arrived before are dropped."""
+        await self._database.run(lambda connection: _store(connection, header_hash, signals, canaries))
 
     async def acknowledged(self, header_hash: bytes) -> None:
         """Note that the gateway knows; the batch is not asked for again."""
@@ -157,9 +183,21 @@ class Inbox:
         await self._database.run(lambda c: c.execute(done))
 
 
-def _store(connection: Connection, header_hash: bytes, signals: Sequence[SignalRecord]) -> None:
+def _store(
+    connection: Connection, header_hash: bytes, signals: Sequence[SignalRecord], canaries: Sequence[CanaryRecord]
+) -> None:
     values = [{name: value for name, value in asdict(signal).items() if name != "number"} for signal in signals]
     if values:
         connection.execute(insert(_SIGNALS).on_conflict_do_nothing(), values)
+    if canaries:
+        connection.execute(insert(_CANARIES).on_conflict_do_nothing(), [asdict(canary) for canary in canaries])
     stored = update(_BATCHES).where((_BATCHES.c.header_hash == header_hash) & (_BATCHES.c.state == OFFERED))
     connection.execute(stored.values(state=STORED))
+
+
+async def canaries_seen(organisation: Organisation) -> list[CanaryRecord]:
+    """Return every canary that came, newest first; also while another process receives."""
+    query = select(*(_CANARIES.c[name] for name in CanaryRecord.__dataclass_fields__))
+    query = query.order_by(_CANARIES.c.received_ms.desc())
+    with local_database(organisation, "inbox", TABLES) as database:
+        return await database.run(lambda c: [CanaryRecord(*row) for row in c.execute(query)])

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from consent_ledger.hashing import length_prefixed
 from gateway.database import Database, Stored
 from gateway.home import HomeError, Organisation
 
@@ -48,7 +49,7 @@ def _lock(path: Path, what: str) -> int:
 
 
 class KeyedHash:
-    """HMAC-SHA256 under a key of the organisation, so that a database alone answers no guesses."""
+    """Keyed BLAKE2b (RFC 7693) under a key of the organisation, so that a database alone answers no guesses."""
 
     def __init__(self, organisation: Organisation, use: str) -> None:
         """Derive a key per use from a secret that the organisation keeps anyway."""
@@ -57,7 +58,8 @@ class KeyedHash:
 
     def __call__(self, *parts: bytes) -> bytes:
         """Return 32 bytes; no two lists of parts give the same input."""
-        return hmac.digest(self._key, b"".join(len(part).to_bytes(4, "big") + part for part in parts), "sha256")
+        # One call of a keyed hash instead of HMAC's four: every row that is sent is named by one.
+        return hashlib.blake2b(length_prefixed(*parts), digest_size=32, key=self._key).digest()
 
     def of_file(self, path: Path, *options: bytes) -> tuple[bytes, int]:
         """Return the keyed hash of a file with options, and its number of lines, in one pass."""

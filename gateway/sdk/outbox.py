@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Row, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -40,21 +40,27 @@ class SentRun(Stored, table=True):
 
 
 class SentRow(Stored, table=True):
-    """One row of a file by its keyed hash: no identifier is stored. ``batch``: the open batch it is in."""
+    """One row of a file by its keyed hash: no identifier is stored. What became of it stands with its batch."""
 
     __tablename__ = "sent_row"
+    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
     key: bytes = Field(primary_key=True)
     signal_ref: bytes
-    outcome: int = UNANSWERED
-    run: int
-    batch: bytes | None = Field(default=None, index=True)
+    batch: int  # the newest batch it went into; one that is not there was abandoned
+    place: int  # its place in that batch
 
 
 class SentBatch(Stored, table=True):
-    """A batch. ``request`` is erased and ``answer`` (the ledger's signed list) kept once it is answered."""
+    """A batch. Once it is answered, ``request`` and ``keys`` are erased and the ledger's signed list is kept.
+
+    ``outcomes``: a byte for each place, of what was answered in ``run``; empty while there is no answer.
+    """
 
     __tablename__ = "sent_batch"
-    batch_id: bytes = Field(primary_key=True)
+    # The number of a batch that was abandoned is never used again: its rows would seem to be in the new one.
+    __table_args__: ClassVar[Any] = {"sqlite_autoincrement": True}
+    number: int | None = Field(default=None, primary_key=True)
+    batch_id: bytes = Field(unique=True)
     recipient: str
     purpose: str
     header: bytes
@@ -62,12 +68,14 @@ class SentBatch(Stored, table=True):
     request: bytes | None
     keys: bytes
     expires_ms: int
+    run: int
+    outcomes: bytes = b""
     answer: bytes | None = None
     signature: bytes | None = None
 
 
 TABLES: tuple[type[Stored], ...] = (SentRun, SentRow, SentBatch)
-_ROWS, _BATCHES, _RUNS = table_of(SentRow), table_of(SentBatch), table_of(SentRun)
+_BATCHES, _RUNS = table_of(SentBatch), table_of(SentRun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +162,7 @@ class Outbox:
 
     async def look_up(self, run: Run, keys: Sequence[bytes]) -> dict[bytes, Standing]:
         """Return what is known of at most 1000 rows; a row that was never asked about is absent."""
-        rows = await self._database.run(lambda connection: _look_up(connection, keys))
-        return {
-            row.key: Standing(row.signal_ref, _holds(run, row.run, row.outcome), row.batch is not None) for row in rows
-        }
+        return await self._database.run(lambda connection: _look_up(connection, run, keys))
 
     async def store(self, run: Run, batch: OpenBatch, references: Sequence[bytes]) -> None:
         """Store a batch with the signal references (16 bytes) of its rows, before it is sent."""
@@ -175,16 +180,27 @@ class Outbox:
 # For a thousand rows at once, compiling a statement and binding by name would cost as much as sealing them. So would
 # bytes, for each of which the driver looks for an adapter; bytearrays it takes as they are.
 _STORE_ROW = """
-INSERT INTO sent_row (key, signal_ref, outcome, run, batch) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET outcome = excluded.outcome, run = excluded.run, batch = excluded.batch
+INSERT INTO sent_row (key, signal_ref, batch, place) VALUES (?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET batch = excluded.batch, place = excluded.place
 """
-_ANSWER_ROW = "UPDATE sent_row SET outcome = ?, run = ?, batch = NULL WHERE key = ?"
-_LOOK_UP = "SELECT key, signal_ref, outcome, run, batch FROM sent_row WHERE key IN ({})"
+_LOOK_UP = "SELECT key, signal_ref, batch, place FROM sent_row WHERE key IN ({})"
 
 
-def _look_up(connection: Connection, keys: Sequence[bytes]) -> Sequence[Row[Any]]:
+def _look_up(connection: Connection, run: Run, keys: Sequence[bytes]) -> dict[bytes, Standing]:
     marks = ",".join("?" * len(keys))
-    return connection.exec_driver_sql(_LOOK_UP.format(marks), tuple(map(bytearray, keys))).all()
+    rows = connection.exec_driver_sql(_LOOK_UP.format(marks), tuple(map(bytearray, keys))).all()
+    numbers = {row.batch for row in rows}
+    query = select(_BATCHES.c.number, _BATCHES.c.run, _BATCHES.c.outcomes).where(_BATCHES.c.number.in_(numbers))
+    batches = {row.number: row for row in connection.execute(query)} if numbers else {}
+    return {row.key: _standing(run, row, batches.get(row.batch)) for row in rows}
+
+
+def _standing(run: Run, row: Row[Any], batch: Row[Any, Any, Any] | None) -> Standing:
+    if batch is None:  # abandoned
+        return Standing(row.signal_ref, UNANSWERED, open=False)
+    if not batch.outcomes:
+        return Standing(row.signal_ref, UNANSWERED, open=True)
+    return Standing(row.signal_ref, _holds(run, batch.run, batch.outcomes[row.place]), open=False)
 
 
 def _holds(run: Run, answered_in: int, outcome: int) -> int:
@@ -204,7 +220,7 @@ def _begin(connection: Connection, digest: bytes, now_ms: int) -> Run:
 
 
 def _store(connection: Connection, run: Run, batch: OpenBatch, references: Sequence[bytes]) -> None:
-    connection.execute(
+    made = connection.execute(
         insert(_BATCHES).values(
             batch_id=batch.batch_id,
             recipient=batch.recipient,
@@ -214,21 +230,24 @@ def _store(connection: Connection, run: Run, batch: OpenBatch, references: Seque
             request=batch.request,
             keys=b"".join(batch.keys),
             expires_ms=batch.expires_ms,
+            run=run.id,
+            outcomes=b"",
         )
     )
-    rows = zip(batch.keys, references, strict=True)
-    connection.exec_driver_sql(
-        _STORE_ROW, [(bytearray(key), bytearray(ref), UNANSWERED, run.id, batch.batch_id) for key, ref in rows]
-    )
+    number = int(made.lastrowid)
+    rows = [
+        (bytearray(key), bytearray(reference), number, place)
+        for place, (key, reference) in enumerate(zip(batch.keys, references, strict=True))
+    ]
+    rows.sort()  # neighbours in the tree are written together
+    connection.exec_driver_sql(_STORE_ROW, rows)
 
 
 def _answer(connection: Connection, run: Run, batch: OpenBatch, answer: Answer) -> None:
-    answered = update(_BATCHES).where(_BATCHES.c.batch_id == batch.batch_id)
-    connection.execute(answered.values(request=None, answer=answer.decision_list, signature=answer.signature))
-    rows = zip(answer.outcomes, batch.keys, strict=True)
-    connection.exec_driver_sql(_ANSWER_ROW, [(outcome, run.id, bytearray(key)) for outcome, key in rows])
+    values = {"request": None, "keys": b"", "run": run.id, "outcomes": bytes(answer.outcomes)}
+    values |= {"answer": answer.decision_list, "signature": answer.signature}
+    connection.execute(update(_BATCHES).where(_BATCHES.c.batch_id == batch.batch_id).values(values))
 
 
 def _abandon(connection: Connection, batch: OpenBatch) -> None:
-    connection.execute(update(_ROWS).where(_ROWS.c.batch == batch.batch_id).values(batch=None, outcome=UNANSWERED))
     connection.execute(delete(_BATCHES).where(_BATCHES.c.batch_id == batch.batch_id))

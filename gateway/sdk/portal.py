@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from google.protobuf.message import DecodeError
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Field
 
@@ -74,7 +74,8 @@ class Recorded:
 
 
 @contextmanager
-def _portal_database(organisation: Organisation) -> Iterator[Database]:
+def portal_database(organisation: Organisation) -> Iterator[Database]:
+    """Open what this portal remembers, for one at a time."""
     with local_database(organisation, "portal", TABLES) as database:
         yield database
 
@@ -102,7 +103,7 @@ class Portal:
         ledger cannot be reached, or its receipt does not verify: then nothing of that part counts as done.
         """
         done = Recorded()
-        with _portal_database(self._agency.organisation) as database:
+        with portal_database(self._agency.organisation) as database:
             evaluator = RowEvaluator(self._agency, database, "ledger")
             elements: dict[tuple[str, bytes], bytes] = {}
             for at in range(0, len(wishes), CHUNK):
@@ -135,12 +136,12 @@ class Portal:
         """Return what the ledger holds about a resident, over all purposes: blocked prohibited attempts too (R19)."""
         agency = self._agency
         registry = await agency.registry()
-        with _portal_database(agency.organisation) as database:
+        with portal_database(agency.organisation) as database:
             evaluator = RowEvaluator(agency, database, "ledger")
             elements: dict[tuple[str, bytes], bytes] = {}
             wanted = [(purpose.id, resident) for purpose in registry.purposes]
-            await self._evaluate(evaluator, registry, wanted, elements)
-        rows = [_rows(registry, purpose, resident, elements) for purpose, _ in wanted]
+            await self.evaluate(evaluator, registry, wanted, elements)
+        rows = [rows_for(registry, purpose, resident, elements) for purpose, _ in wanted]
         request = consents_pb2.GetRecordRequest(rows=[row for row in rows if row.elements], limit=limit)
         return await patiently(lambda: agency.remote.get_record(request), PATIENCE_SECONDS, agency.pause)
 
@@ -160,13 +161,13 @@ class Portal:
         agency = self._agency
         registry = await agency.registry()
         wanted = [(purpose, wish.resident) for wish in wishes for purpose in wish.purposes]
-        await self._evaluate(evaluator, registry, wanted, elements)
-        times = await database.run(lambda connection: self._times(connection, wishes))
+        await self.evaluate(evaluator, registry, wanted, elements)
+        times = await database.run(lambda connection: self.times(connection, [wish.resident for wish in wishes]))
         request = consents_pb2.RecordRequest()
         for wish, created_ms in zip(wishes, times, strict=True):
             change = request.changes.add(change_id=agency.rng(16), created_ms=created_ms)
             change.capture.CopyFrom(events_pb2.Capture(via=via, by=agency.oin, language=language))
-            rows = (_rows(registry, purpose, wish.resident, elements) for purpose in wish.purposes)
+            rows = (rows_for(registry, purpose, wish.resident, elements) for purpose in wish.purposes)
             change.rows.extend(row for row in rows if row.elements)
             wish.fill(change)
         answer = await patiently(lambda: agency.remote.record(request), PATIENCE_SECONDS, agency.pause)
@@ -193,7 +194,7 @@ class Portal:
         receipt = consents_pb2.RecordReceipt()
         try:
             receipt.ParseFromString(answer.receipt)
-            size = open_checkpoint(receipt.checkpoint, [self._agency.log_verifier]).size
+            size = open_checkpoint(receipt.checkpoint, self._agency.log_verifiers).size
         except (DecodeError, VerificationError) as error:
             raise RegieError("PROOF_INVALID", f"the ledger's receipt: {error}", "receipt") from None
         if receipt.request_hash != sha256(b"regie/record/v1" + request.SerializeToString()).digest():
@@ -204,7 +205,7 @@ class Portal:
             raise RegieError("PROOF_INVALID", "expected choices that are in the signed log", "receipt")
         return receipt
 
-    async def _evaluate(
+    async def evaluate(
         self,
         evaluator: RowEvaluator,
         registry: Registry,
@@ -229,8 +230,16 @@ class Portal:
         query = select(_CHOICES).where(_CHOICES.c.about.in_(keys))
         return await database.run(lambda connection: {row.about: row.content for row in connection.execute(query)})
 
+    def forget(self, connection: Connection, resident: Resident, scopes: Iterable[events_pb2.Scope]) -> None:
+        """Remember no longer what was chosen last for these: the same choice is then a new one."""
+        keys = [self._key(resident, (scope.sender, scope.recipient, scope.purpose)) for scope in scopes]
+        connection.execute(delete(_CHOICES).where(_CHOICES.c.about.in_(keys)))
+
     def _about(self, wish: Wish) -> bytes:
-        return self._hash(*self._people(wish.resident), *(part.encode() for part in wish.about))
+        return self._key(wish.resident, wish.about)
+
+    def _key(self, resident: Resident, about: Sequence[str]) -> bytes:
+        return self._hash(*self._people(resident), *(part.encode() for part in about))
 
     def _content(self, wish: Wish) -> bytes:
         """Return what a wish says, today: the same yes on another day is a new one, with a new period (R6)."""
@@ -239,10 +248,10 @@ class Portal:
     def _people(self, resident: Resident) -> tuple[bytes, ...]:
         return tuple(resident.message(scheme) or b"" for scheme in (BSN, ADDRESS))
 
-    def _times(self, connection: Connection, wishes: Sequence[Wish]) -> list[int]:
-        """Return when each wish is written: now, but always later than this portal's last write about the resident."""
+    def times(self, connection: Connection, residents: Sequence[Resident]) -> list[int]:
+        """Return when each is written about: now, but always later than this portal's last write about them."""
         now = self._agency.clock()
-        people = [[self._hash(part) for part in self._people(wish.resident) if part] for wish in wishes]
+        people = [[self._hash(part) for part in self._people(resident) if part] for resident in residents]
         query = select(_WRITTEN).where(_WRITTEN.c.person.in_({person for group in people for person in group}))
         last: dict[bytes, int] = {row.person: row.created_ms for row in connection.execute(query)}
         times = []
@@ -265,9 +274,10 @@ def _messages(registry: Registry, purpose: str, resident: Resident) -> list[byte
     return [message for message in found if message is not None]
 
 
-def _rows(
+def rows_for(
     registry: Registry, purpose: str, resident: Resident, elements: Mapping[tuple[str, bytes], bytes]
 ) -> consents_pb2.Rows:
+    """Return a resident's rows in one purpose, from elements by (purpose, message); without any when none fits."""
     messages = _messages(registry, purpose, resident)
     return consents_pb2.Rows(purpose=purpose, elements=[elements[purpose, message] for message in messages])
 

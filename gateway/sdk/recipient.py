@@ -14,6 +14,7 @@ from consent_ledger.v1 import decisions_pb2, events_pb2
 from gateway.crypto import hpke, signatures
 from gateway.crypto.recipient_side import RecipientKeys
 from gateway.sdk.agency import Agency
+from gateway.sdk.canary.sightings import Sighting, recognise
 from gateway.sdk.describe import CHANNELS, preference_values, signal_values
 from gateway.sdk.enrolment import enrolment_database, resolve
 from gateway.sdk.inbox import (
@@ -28,6 +29,7 @@ from gateway.sdk.inbox import (
 )
 from gateway.sdk.opening import open_delivery, read_header, recipient_keys
 from gateway.sdk.remote import UNREACHABLE, patiently
+from gateway.sdk.unresolved import UnresolvedReporter
 from gateway.v1 import exchange_pb2, signals_pb2
 
 LABEL_PULL = b"regie/s/pull/v1"
@@ -40,6 +42,9 @@ PATIENCE_SECONDS = 10.0
 
 Refusal = Callable[[str, RegieError], None]
 """Called with a batch id (hex) and why its delivery is refused or the gateway cannot be reached (batch id empty)."""
+
+Seen = Callable[[Sighting], None]
+"""Called with every canary that came; one that does not fit says that an evaluator used a wrong factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +95,13 @@ class Recipient:
         self._agency = agency
 
     async def deliveries(
-        self, *, follow: bool = False, refused: Refusal = lambda _batch, _error: None
+        self,
+        *,
+        follow: bool = False,
+        refused: Refusal = lambda _batch, _error: None,
+        canary: Seen = lambda _sighting: None,
     ) -> AsyncGenerator[Delivery, None]:
-        """Yield every signal that waits; with ``follow``, go on as new ones arrive.
+        """Yield every signal that waits; with ``follow``, go on as new ones arrive. Canaries are not yielded.
 
         A delivery that does not verify is neither stored nor acknowledged: ``refused`` is told, and the others go on.
         Raises RegieError when the gateway is out of reach (with ``follow``, ``refused`` is told and it is tried again).
@@ -100,11 +109,13 @@ class Recipient:
         registry = await self._agency.registry()
         registry.participant(self._agency.oin).key("hpke")
         with Inbox.open(self._agency.organisation) as inbox:
-            puller = _Puller(self._agency, inbox, recipient_keys(self._agency.organisation), refused)
+            puller = _Puller(self._agency, inbox, recipient_keys(self._agency.organisation), refused, canary)
+            reporter = UnresolvedReporter(self._agency)
             given: set[int] = set()
             async for delivery in self._waiting(inbox, given):
                 yield delivery
             while True:
+                await reporter.report()  # of days that are over: when it is told says nothing about a signal
                 more = await puller.round(WAIT_SECONDS if follow else 0, follow=follow)
                 async for delivery in self._waiting(inbox, given):
                     yield delivery
@@ -188,8 +199,8 @@ async def _find(inbox: Inbox, delivery_id: str) -> SignalRecord:
 class _Puller:
     """Brings batches from the gateway into the inbox."""
 
-    def __init__(self, agency: Agency, inbox: Inbox, keys: RecipientKeys, refused: Refusal) -> None:
-        self._agency, self._inbox, self._keys, self._refused = agency, inbox, keys, refused
+    def __init__(self, agency: Agency, inbox: Inbox, keys: RecipientKeys, refused: Refusal, seen: Seen) -> None:
+        self._agency, self._inbox, self._keys, self._refused, self._seen = agency, inbox, keys, refused, seen
         self._signing = signatures.signing_key(agency.organisation.key("sign"))
         self._bad: set[bytes] = set()
 
@@ -231,6 +242,7 @@ class _Puller:
 
     async def _fetch(self, batch: BatchRecord) -> None:
         """Pull, verify and store one batch; only then is it acknowledged."""
+        agency = self._agency
         if await self._inbox.state(batch.header_hash) is None:
             # Its (sender, batch id) belongs to another batch: the gateway or the sender plays tricks.
             self._refuse(batch, RegieError("BATCH_ID_REUSED", "another batch had this id before"))
@@ -244,7 +256,10 @@ class _Puller:
             if error.reason != "BATCH_UNKNOWN":  # it expired before we came to it
                 self._refuse(batch, error)
             return
-        await self._inbox.store(batch.header_hash, records)
+        signals, canaries, sightings = await recognise(agency.organisation, records)
+        await self._inbox.store(batch.header_hash, signals, canaries)
+        for sighting in sightings:
+            self._seen(sighting)
         await self._acknowledge(batch)
 
     def _refuse(self, batch: BatchRecord, error: RegieError) -> None:

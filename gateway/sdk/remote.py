@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 import grpc
@@ -53,6 +53,10 @@ class Remote(Protocol):
         """Report what was done with a signal."""
         ...
 
+    async def report_unresolved(self, request: exchange_pb2.ReportUnresolvedRequest) -> None:
+        """Tell the gateway how many signals of a closed day could not be resolved."""
+        ...
+
     async def evaluate_rows(self, request: evaluator_pb2.EvaluateRowsRequest) -> evaluator_pb2.EvaluateRowsResponse:
         """Have rows evaluated by both evaluators."""
         ...
@@ -63,6 +67,14 @@ class Remote(Protocol):
 
     async def get_record(self, request: consents_pb2.GetRecordRequest) -> consents_pb2.GetRecordResponse:
         """Ask the ledger what it holds about one resident."""
+        ...
+
+    async def preview_erasure(self, request: consents_pb2.PreviewErasureRequest) -> consents_pb2.PreviewErasureResponse:
+        """Ask the ledger what an erasure would erase."""
+        ...
+
+    async def erase(self, request: consents_pb2.EraseRequest) -> consents_pb2.EraseResponse:
+        """Have the ledger erase what it holds about one resident."""
         ...
 
     async def close(self) -> None:
@@ -105,6 +117,10 @@ class GrpcRemote:
         """Call ExchangeService.ReportOutcome."""
         return await self._call("gateway", self._exchange().ReportOutcome, request)
 
+    async def report_unresolved(self, request: exchange_pb2.ReportUnresolvedRequest) -> None:
+        """Call ExchangeService.ReportUnresolved."""
+        await self._call("gateway", self._exchange().ReportUnresolved, request)
+
     async def evaluate_rows(self, request: evaluator_pb2.EvaluateRowsRequest) -> evaluator_pb2.EvaluateRowsResponse:
         """Call EvaluatorService.EvaluateRows of the gateway."""
         stub = evaluator_pb2_grpc.EvaluatorServiceStub(self._channel("gateway"))
@@ -120,6 +136,16 @@ class GrpcRemote:
         stub = consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
         return await self._call("ledger", stub.GetRecord, request)
 
+    async def preview_erasure(self, request: consents_pb2.PreviewErasureRequest) -> consents_pb2.PreviewErasureResponse:
+        """Call ConsentService.PreviewErasure of the ledger."""
+        stub = consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
+        return await self._call("ledger", stub.PreviewErasure, request)
+
+    async def erase(self, request: consents_pb2.EraseRequest) -> consents_pb2.EraseResponse:
+        """Call ConsentService.Erase of the ledger."""
+        stub = consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
+        return await self._call("ledger", stub.Erase, request)
+
     async def checkpoint(self) -> str:
         """Return the ledger's newest signed checkpoint, as it gave it."""
         stub = log_pb2_grpc.LogServiceStub(self._channel("ledger"))
@@ -131,6 +157,11 @@ class GrpcRemote:
         stub = log_pb2_grpc.LogServiceStub(self._channel("ledger"))
         answer = await self._call("ledger", stub.GetEntries, log_pb2.GetEntriesRequest(start=start, count=count))
         return list(answer.entries)
+
+    async def events(self, indices: Sequence[int]) -> log_pb2.GetEventsResponse:
+        """Return entries of the log with their proofs, opened as far as this organisation may see them; unverified."""
+        stub = log_pb2_grpc.LogServiceStub(self._channel("ledger"))
+        return await self._call("ledger", stub.GetEvents, log_pb2.GetEventsRequest(indices=indices))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -90,11 +90,15 @@ SignalOf = Callable[[tuple[Any, ...], signals_pb2.PartnerKind.ValueType], signal
 
 
 class Prepared(NamedTuple):
-    """A row as it is sent: its reference, the identifier's message bytes and the Signal bytes, made once."""
+    """A row as it is sent: its reference, the identifier's message bytes and the Signal bytes, made once.
+
+    ``signal_ref`` (16 bytes) is drawn at random unless the row brings its own.
+    """
 
     reference: str
     message: bytes
     payload: bytes
+    signal_ref: bytes = b""
 
 
 def prepare(row: SignalRow, partner: signals_pb2.PartnerKind.ValueType) -> Prepared:

@@ -14,7 +14,7 @@ from consent_ledger.errors import RegieError
 from consent_ledger.hashing import header_hash
 from consent_ledger.log.checkpoint import open_checkpoint
 from consent_ledger.log.errors import VerificationError
-from consent_ledger.log.note import Verifier
+from consent_ledger.log.note import NoteVerifier
 from consent_ledger.purpose import Purpose
 from consent_ledger.registry import Key, Participant, Registry
 from consent_ledger.v1 import batch_pb2, decisions_pb2, events_pb2
@@ -122,7 +122,7 @@ def _request(batch: SealedBatch) -> exchange_pb2.SubmitBatchRequest:
 
 
 def read_answer(
-    answer: exchange_pb2.SubmitBatchResponse, batch: OpenBatch, ledger: Participant, log: Verifier
+    answer: exchange_pb2.SubmitBatchResponse, batch: OpenBatch, ledger: Participant, log: Sequence[NoteVerifier]
 ) -> Answer:
     """Return the outcome of every signal in the order of the batch's keys, after checking who says so.
 
@@ -133,7 +133,7 @@ def read_answer(
     decisions = decisions_pb2.DecisionList()
     try:
         decisions.ParseFromString(answer.decision_list)
-        checkpoint = open_checkpoint(decisions.checkpoint, [log])
+        checkpoint = open_checkpoint(decisions.checkpoint, log)
     except (DecodeError, VerificationError) as error:
         raise RegieError("PROOF_INVALID", f"the ledger's answer: {error}", "decision_list") from None
     if decisions.header_hash != header_hash(batch.header) or decisions.root != batch.root:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import chain, islice
 from time import monotonic
 
@@ -12,6 +13,7 @@ from consent_ledger.purpose import Purpose
 from consent_ledger.registry import Registry
 from gateway.crypto.identifiers import ADDRESS, BSN
 from gateway.sdk.agency import Agency
+from gateway.sdk.canary.riding import Rider
 from gateway.sdk.describe import partner_kind
 from gateway.sdk.dispatch import BATCH_SIZE, Dispatch, Progress, Summary
 from gateway.sdk.local import Busy, KeyedHash
@@ -24,6 +26,19 @@ __all__ = ["PATIENCE_SECONDS", "Progress", "Sender", "Summary", "check_fit", "de
 
 PATIENCE_SECONDS = 30.0
 _SCHEME_OF_SIGNAL = {"ARREARS": ADDRESS, "INCOME_DROP": BSN}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What a send is asked to do with its rows."""
+
+    purpose: str
+    recipient: str
+    items: tuple[str, ...]
+    basis: Basis
+    patience: float
+    progress: Progress
+    alone: bool = False  # send today's canary by itself
 
 
 class Sender:
@@ -55,21 +70,9 @@ class Sender:
         if len({row.reference for row in rows}) != len(rows):
             raise RegieError("FIELD_INVALID", "each row needs a reference of its own", "reference")
         partner = partner_kind((await self._agency.me()).kind)
-        prepared = [prepare(row, partner) for row in rows]
-        material = [part for one in prepared for part in (one.reference.encode(), one.message, one.payload)]
-        digest = self._hash(b"rows", *material, *_options(purpose, recipient, items, basis))
         natural = tuple(row.natural_item for row in rows[:1])
-        return await self._send(
-            prepared,
-            digest,
-            natural,
-            purpose=purpose,
-            recipient=recipient,
-            items=items,
-            basis=basis,
-            patience=patience,
-            progress=progress,
-        )
+        wishes = _Wishes(purpose, recipient, tuple(items), basis, patience, progress)
+        return await self._send([prepare(row, partner) for row in rows], None, natural, wishes)
 
     async def send_rows(
         self,
@@ -87,51 +90,66 @@ class Sender:
         partner = partner_kind((await self._agency.me()).kind)
         rows = iter(rows)
         first = list(islice(rows, 1))
-        return await self._send(
-            (prepare(row, partner) for row in chain(first, rows)),
-            digest,
-            tuple(row.natural_item for row in first),
-            purpose=purpose,
-            recipient=recipient,
-            items=items,
-            basis=basis,
-            patience=patience,
-            progress=progress,
-        )
+        natural = tuple(row.natural_item for row in first)
+        wishes = _Wishes(purpose, recipient, tuple(items), basis, patience, progress)
+        return await self._send((prepare(row, partner) for row in chain(first, rows)), digest, natural, wishes)
+
+    async def send_canary(
+        self, *, purpose: str, recipient: str, patience: float = PATIENCE_SECONDS, progress: Progress = lambda _: None
+    ) -> Summary:
+        """Send today's canary by itself; the answer is the summary's ``canary``. The gateway may guess what it is.
+
+        Raises RegieError as ``send``, and as ``Rider.due`` when there is no canary to send.
+        """
+        digest = self._hash(b"canary", purpose.encode(), recipient.encode())
+        wishes = _Wishes(purpose, recipient, (), "observed", patience, progress, alone=True)
+        return await self._send((), digest, (), wishes)
 
     async def _send(
-        self,
-        rows: Iterable[Prepared],
-        digest: bytes,
-        natural_items: tuple[str, ...],
-        *,
-        purpose: str,
-        recipient: str,
-        items: Sequence[str],
-        basis: Basis,
-        patience: float,
-        progress: Progress,
+        self, rows: Iterable[Prepared], digest: bytes | None, natural_items: tuple[str, ...], wishes: _Wishes
     ) -> Summary:
+        """Send prepared rows; without a ``digest``, what tells this send from others is its rows."""
         agency, begun = self._agency, monotonic()
         registry = await agency.registry()
-        chosen = tuple(items) or default_items(registry.purpose(purpose), natural_items)
+        chosen = wishes.items or default_items(registry.purpose(wishes.purpose), natural_items)
         letter = address_letter(
-            registry, agency.organisation, recipient=recipient, purpose=purpose, items=chosen, basis=basis
+            registry,
+            agency.organisation,
+            recipient=wishes.recipient,
+            purpose=wishes.purpose,
+            items=chosen,
+            basis=wishes.basis,
         )
+        options = options_key(letter.purpose.id, letter.recipient.oin, letter.items, letter.basis)
+        keyed = self._keyed(rows, options)
+        if digest is None:
+            listed = list(keyed)
+            keyed, digest = iter(listed), self._hash(b"rows", *(key for key, _ in listed))
         with ExitStack() as stack:
-            outbox = await self._outbox(stack, patience)
+            outbox = await self._outbox(stack, wishes.patience)
             run = await outbox.begin(digest, agency.clock())
-            dispatch = Dispatch(agency, outbox, run, letter, patience=patience, progress=progress)
+            rider = await Rider.due(agency.organisation, letter, agency.clock(), alone=wishes.alone)
+            dispatch = Dispatch(agency, outbox, run, letter, patience=wishes.patience, progress=wishes.progress)
             try:
                 await dispatch.settle_open()
-                options = options_key(letter.purpose.id, letter.recipient.oin, letter.items, letter.basis)
-                for chunk in _chunks(iter(rows), BATCH_SIZE):
-                    await dispatch.take([(self._key(row, options), row) for row in chunk])
+                if rider is None:
+                    while chunk := list(islice(keyed, BATCH_SIZE)):
+                        await dispatch.take(chunk)
+                else:
+                    rider.board(next(self._keyed([rider.row], options)), alone=wishes.alone)
+                    await rider.along(dispatch, outbox, run, keyed)
                 summary = await dispatch.finish()
+                if rider is not None:
+                    await rider.settle(summary)
             finally:
                 await dispatch.cancel()
         summary.seconds = round(monotonic() - begun, 3)
         return summary
+
+    def _keyed(self, rows: Iterable[Prepared], options: bytes) -> Iterator[tuple[bytes, Prepared]]:
+        """Yield each row with what names it in the outbox: all that is sent, and what it is sent for."""
+        for row in rows:
+            yield self._hash(row.reference.encode(), row.message, row.payload, options), row
 
     async def _outbox(self, stack: ExitStack, patience: float) -> Outbox:
         """Open the outbox; another process that sends for this organisation is waited for."""
@@ -145,17 +163,10 @@ class Sender:
             await self._agency.pause(wait)
             waited, wait = waited + wait, min(2 * wait, LONGEST_PAUSE)
 
-    def _key(self, row: Prepared, options: bytes) -> bytes:
-        return self._hash(row.reference.encode(), row.message, row.payload, options)
-
-
-def _options(purpose: str, recipient: str, items: Sequence[str], basis: Basis) -> tuple[bytes, ...]:
-    return (purpose.encode(), recipient.encode(), ",".join(sorted(items)).encode(), basis.encode())
-
 
 def options_key(purpose: str, recipient: str, items: Sequence[str], basis: Basis) -> bytes:
     """Return what, beside its content, makes a file's send another one."""
-    return b"\0".join(_options(purpose, recipient, items, basis))
+    return "\0".join((purpose, recipient, ",".join(sorted(items)), basis)).encode()
 
 
 def default_items(purpose: Purpose, natural_items: tuple[str, ...]) -> tuple[str, ...]:
@@ -175,8 +186,3 @@ def check_fit(registry: Registry, purpose: Purpose, scheme: str) -> None:
         kind = {ADDRESS: "an arrears", BSN: "an income"}[scheme]
         fits = [p.id for p in registry.purposes if not p.prohibited and _SCHEME_OF_SIGNAL.get(p.signal_type) == scheme]
         raise RegieError("FIELD_INVALID", f"{kind} file is for {' or '.join(fits)}, not for {purpose.id}", "purpose")
-
-
-def _chunks(rows: Iterator[Prepared], size: int) -> Iterator[list[Prepared]]:
-    while chunk := list(islice(rows, size)):
-        yield chunk

@@ -17,7 +17,8 @@ _OF_LINES = ("event", "level", "timestamp", "logger")
 _OF_CALLS = ("role", "address", "method", "reason", "status", "seconds")
 _OF_FAULTS = ("incident", "exception_type", "where")
 _OF_EXCHANGES = ("oin", "sender", "recipient", "purpose", "count")
-ALLOWED_KEYS = frozenset((*_OF_LINES, *_OF_CALLS, *_OF_FAULTS, *_OF_EXCHANGES))
+_OF_LOGS = ("witness", "size")
+ALLOWED_KEYS = frozenset((*_OF_LINES, *_OF_CALLS, *_OF_FAULTS, *_OF_EXCHANGES, *_OF_LOGS))
 LONGEST_VALUE = 200
 
 

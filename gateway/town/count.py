@@ -29,6 +29,7 @@ class Count:
     delivered: int = 0
     log_size: int = 0
     log_verified: bool = False
+    log_witnessed: bool = False
     receipts_verified: int = 0
     scenes: int = 0
     scenes_wrong: int = 0
@@ -69,6 +70,13 @@ class Count:
         agree = all(check.holds for check in self.checks())
         return (
             (self.log_verified, Words(f"Het logboek ({self.log_size} regels).", f"The log ({self.log_size} entries).")),
+            (
+                self.log_witnessed,
+                Words(
+                    "Een getuige zag het logboek alleen groeien en tekende mee.",
+                    "A witness saw the log do nothing but grow, and cosigned it.",
+                ),
+            ),
             (
                 self.all_receipts_hold,
                 Words(

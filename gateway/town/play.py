@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from time import monotonic
 
 from consent_ledger.log.errors import VerificationError
+from consent_ledger.log.keys import parse_verifiers
+from consent_ledger.service.http import prefix_of
 from consent_ledger.verify import verify_database, verify_receipt
 from gateway.directory.participants import NewParticipant
 from gateway.home import Home
+from gateway.sdk.publiclog import public_log
 from gateway.town.arrears_scenes import ARREARS_SCENES, TWO_WEEKS_LATER
 from gateway.town.clock import DemoClock
 from gateway.town.count import Count
@@ -30,8 +33,11 @@ from gateway.town.people import Resident
 from gateway.town.story import Play, Report, Words
 from gateway.town.tell import Teller
 from gateway.town.world import World
+from gateway.witness.quorum import quorum_of
 
 TWO_WEEKS_AND_A_DAY = 15
+WITNESSED_TRIES, WITNESSED_WAIT = 40, 0.25
+"""A checkpoint goes to the witnesses every second."""
 FILES = (
     Report(LAMPJE, ARREARS_PURPOSE, ZONNEVEEN),
     Report(STROOMTUIN, ARREARS_PURPOSE, ZONNEVEEN),
@@ -116,6 +122,17 @@ async def _tell(world: World, teller: Teller, scenes: Sequence[Play]) -> None:
         teller.scene(scene)
 
 
+async def _is_witnessed(home: Home, size: int) -> bool:
+    """Read the public log as anybody does, until its checkpoint has this size; raises VerificationError."""
+    quorum, keys = quorum_of(home), parse_verifiers(home.log_verifier_key)
+    async with public_log(f"http://{home.addresses['log']}{prefix_of(keys[0].name)}") as log:
+        for _ in range(WITNESSED_TRIES):
+            if quorum.open(await log.checkpoint(), keys).size == size:
+                return quorum.needed > 0
+            await asyncio.sleep(WITNESSED_WAIT)
+    return False
+
+
 async def _check(world: World, teller: Teller) -> None:
     """Read every resident's record, verify the log with the independent verifier, and every recipient's receipts."""
     count = world.count
@@ -132,6 +149,10 @@ async def _check(world: World, teller: Teller) -> None:
         count.log_size, count.log_verified = report.log.size, True
     except VerificationError as error:
         teller.line(Words(f"Het logboek klopt niet: {error}", f"The log does not check: {error}"))
+    try:
+        count.log_witnessed = await _is_witnessed(world.home, count.log_size)
+    except VerificationError as error:
+        teller.line(Words(f"Het getuigenis klopt niet: {error}", f"The witness's signature does not check: {error}"))
     for one in world.received:
         try:
             verify_receipt(one.receipt, world.home.log_verifier_key)

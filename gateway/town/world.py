@@ -187,7 +187,7 @@ class World:
         """Return the size in the ledger's newest checkpoint."""
         agency = self.agencies[VIEWER.oin]
         assert isinstance(agency.remote, GrpcRemote)
-        return open_checkpoint(await agency.remote.checkpoint(), [agency.log_verifier]).size
+        return open_checkpoint(await agency.remote.checkpoint(), agency.log_verifiers).size
 
     async def _report(self, person: Person, report: Report, row: rows.SignalRow) -> str:
         summary = (

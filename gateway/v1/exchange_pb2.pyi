@@ -338,3 +338,77 @@ class ReportOutcomeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportOutcomeResponse: _TypeAlias = ReportOutcomeResponse  # noqa: Y015
+
+@_typing.final
+class UnresolvedReport(_message.Message):
+    """What a recipient signs about one purpose and one closed UTC day of receipt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    RECIPIENT_KEY_ID_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    UNRESOLVED_FIELD_NUMBER: _builtins.int
+    recipient: _builtins.str
+    recipient_key_id: _builtins.bytes
+    purpose: _builtins.str
+    day: _builtins.int
+    """Days since 1970-01-01."""
+    unresolved: _builtins.int
+    """Rounded down to tens, so that a count says nothing about one signal. Canaries are not in it."""
+    def __init__(
+        self,
+        *,
+        recipient: _builtins.str = ...,
+        recipient_key_id: _builtins.bytes = ...,
+        purpose: _builtins.str = ...,
+        day: _builtins.int = ...,
+        unresolved: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "purpose", b"purpose", "recipient", b"recipient", "recipient_key_id", b"recipient_key_id", "unresolved", b"unresolved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnresolvedReport: _TypeAlias = UnresolvedReport  # noqa: Y015
+
+@_typing.final
+class ReportUnresolvedRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    report: _builtins.bytes
+    """UnresolvedReport bytes."""
+    signature: _builtins.bytes
+    """By the recipient, over "regie/s/unresolved/v1" || SHA-256(report)."""
+    def __init__(
+        self,
+        *,
+        report: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportUnresolvedRequest: _TypeAlias = ReportUnresolvedRequest  # noqa: Y015
+
+@_typing.final
+class ReportUnresolvedResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportUnresolvedResponse: _TypeAlias = ReportUnresolvedResponse  # noqa: Y015

@@ -56,6 +56,11 @@ class ExchangeServiceStub:
                 request_serializer=gateway_dot_v1_dot_exchange__pb2.ReportOutcomeRequest.SerializeToString,
                 response_deserializer=gateway_dot_v1_dot_exchange__pb2.ReportOutcomeResponse.FromString,
                 _registered_method=True)
+        self.ReportUnresolved = channel.unary_unary(
+                '/gateway.v1.ExchangeService/ReportUnresolved',
+                request_serializer=gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedResponse.FromString,
+                _registered_method=True)
 
 
 class ExchangeServiceServicer:
@@ -90,6 +95,14 @@ class ExchangeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportUnresolved(self, request, context):
+        """How many signals of one purpose and closed day the recipient could not resolve, in tens: all that the gateway ever
+        hears about resolving (pseudonyms.md rule 9). The same count again changes nothing; another one is refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExchangeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +125,11 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.ReportOutcome,
                     request_deserializer=gateway_dot_v1_dot_exchange__pb2.ReportOutcomeRequest.FromString,
                     response_serializer=gateway_dot_v1_dot_exchange__pb2.ReportOutcomeResponse.SerializeToString,
+            ),
+            'ReportUnresolved': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportUnresolved,
+                    request_deserializer=gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +241,33 @@ class ExchangeService:
             '/gateway.v1.ExchangeService/ReportOutcome',
             gateway_dot_v1_dot_exchange__pb2.ReportOutcomeRequest.SerializeToString,
             gateway_dot_v1_dot_exchange__pb2.ReportOutcomeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportUnresolved(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.ExchangeService/ReportUnresolved',
+            gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedRequest.SerializeToString,
+            gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,10 @@ class ExchangeServiceStub:
     """The recipient has stored the batch; it is not offered again."""
     ReportOutcome: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.ReportOutcomeRequest, _exchange_pb2.ReportOutcomeResponse]
     """What the recipient did with one signal, sealed to the ledger."""
+    ReportUnresolved: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.ReportUnresolvedRequest, _exchange_pb2.ReportUnresolvedResponse]
+    """How many signals of one purpose and closed day the recipient could not resolve, in tens: all that the gateway ever
+    hears about resolving (pseudonyms.md rule 9). The same count again changes nothing; another one is refused.
+    """
 
 @_typing.type_check_only
 class ExchangeServiceAsyncStub(ExchangeServiceStub):
@@ -56,6 +60,10 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     """The recipient has stored the batch; it is not offered again."""
     ReportOutcome: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ReportOutcomeRequest, _exchange_pb2.ReportOutcomeResponse]  # type: ignore[assignment]
     """What the recipient did with one signal, sealed to the ledger."""
+    ReportUnresolved: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ReportUnresolvedRequest, _exchange_pb2.ReportUnresolvedResponse]  # type: ignore[assignment]
+    """How many signals of one purpose and closed day the recipient could not resolve, in tens: all that the gateway ever
+    hears about resolving (pseudonyms.md rule 9). The same count again changes nothing; another one is refused.
+    """
 
 class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
     """The exchange of signals; served by the gateway to agencies."""
@@ -91,5 +99,15 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_pb2.ReportOutcomeResponse, _abc.Awaitable[_exchange_pb2.ReportOutcomeResponse]]:
         """What the recipient did with one signal, sealed to the ledger."""
+
+    @_abc_1.abstractmethod
+    def ReportUnresolved(
+        self,
+        request: _exchange_pb2.ReportUnresolvedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_pb2.ReportUnresolvedResponse, _abc.Awaitable[_exchange_pb2.ReportUnresolvedResponse]]:
+        """How many signals of one purpose and closed day the recipient could not resolve, in tens: all that the gateway ever
+        hears about resolving (pseudonyms.md rule 9). The same count again changes nothing; another one is refused.
+        """
 
 def add_ExchangeServiceServicer_to_server(servicer: ExchangeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -133,14 +133,17 @@ async def test_planted_values_are_found_at_no_operator(tmp_path: Path) -> None:
     log, exporter = io.StringIO(), InMemorySpanExporter()
     provider: TracerProvider = make_provider(exporter)
     logs.configure(log)
-    async with serving(home, ("gateway", "pseudonyms", "ledger"), provider=provider) as served:
+    async with serving(home, ("gateway", "pseudonyms", "ledger", "witness"), provider=provider) as served:
         await served.ready()
         deliveries = await day_in_the_life(home, tmp_path)
         # While everything is open, so that the write-ahead logs are searched too.
         found = [
             hit
-            for role in ROLES
-            for path in sorted(home.operator(role).folder.rglob("*"))
+            for role, folder in [
+                *((role, home.operator(role).folder) for role in ROLES),
+                ("witness", home.folder / "witness"),
+            ]
+            for path in sorted(folder.rglob("*"))
             if path.is_file()
             for hit in found_in(f"{role}/{path.name}", path.read_bytes())
         ]

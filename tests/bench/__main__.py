@@ -18,14 +18,14 @@ from tests.bench import exchange, ledger, limits
 
 
 def run() -> dict[str, object]:
-    """Return all figures. Everything the ledger answers is durable: SQLite with synchronous=FULL."""
+    """Return all figures. Everything the ledger answers is durable: SQLite with synchronous=FULL, PostgreSQL with fsync."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory(prefix="regie-bench-") as name:
         folder = Path(name)
         figures: dict[str, object] = {"fsync_us": round(limits.fsync_seconds(folder) * 1e6, 1)}
         figures.update(run_loop(exchange.measure(folder)))
-        figures["ledger"] = {"sqlite": {"durable_per_s": ledger.durable_per_second(folder)}}
-        figures["verify"] = {"leaves_per_s": ledger.verified_per_second()}
+        figures["ledger"] = ledger.engines(folder)
+        figures |= ledger.proofs_and_verification()
     return figures
 
 

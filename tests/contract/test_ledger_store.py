@@ -1,14 +1,10 @@
-"""What the sequencer relies on from a store; every backend of the ledger is added to BACKENDS and passes the same."""
-
-from time import monotonic
+"""What the sequencer relies on from a store; every engine (tests/support/backends.py) passes the same."""
 
 import pytest
 
 from consent_ledger.log.merkle import leaf_hash
 from consent_ledger.log.tiles import Frontier, root
-from consent_ledger.sequencer import create_ledger
 from consent_ledger.state import Choice, SubjectState
-from consent_ledger.storage.reader import LedgerReader
 from consent_ledger.storage.rows import (
     BatchRow,
     ChangeRow,
@@ -19,24 +15,19 @@ from consent_ledger.storage.rows import (
     SubjectRow,
     Writes,
 )
-from consent_ledger.storage.store import open_store
 from consent_ledger.v1 import events_pb2 as pb
-from tests.support.ledger import CITY, NOW, SIGNER, SUPPLIER, Time, first_events
+from tests.support.backends import BACKENDS, make
+from tests.support.ledger import CITY, NOW, SUPPLIER
 
 
-def sqlite(folder):
-    path = folder / "ledger.db"
-    if not path.exists():
-        create_ledger(path, SIGNER, first_events(), Time())
-    return open_store(path)
+@pytest.fixture(params=BACKENDS)
+def backend(request, tmp_path):
+    return make(request.param, request, tmp_path)
 
 
-BACKENDS = {"sqlite": sqlite}
-
-
-@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS.keys())
-def opens(request, tmp_path):
-    return lambda: request.param(tmp_path)
+@pytest.fixture
+def opens(backend):
+    return backend.open
 
 
 STATE = SubjectState(5, {(SUPPLIER, CITY): Choice(pb.MODE_JA, 40, NOW, 1, ("betalingsachterstand",))})
@@ -172,21 +163,4 @@ def test_many_keys_in_one_question(opens):
     store.begin()
     assert store.subjects([n.to_bytes(32, "big") for n in range(70_000)]) == {}
     store.rollback()
-    store.close()
-
-
-def test_emptying_the_log_of_writes_waits_for_nobody(opens):
-    store = opens()
-    reader = LedgerReader(store.path)
-    with reader.snapshot() as before:
-        size = before.head().size
-        store.begin()
-        store.append(writes(size), [])
-        store.commit()
-        begun = monotonic()
-        store.truncate_log()
-        assert monotonic() - begun < 2
-    store.truncate_log()
-    assert store.path.with_name("ledger.db-wal").stat().st_size == 0
-    reader.close()
     store.close()

@@ -17,6 +17,8 @@ from consent_ledger.hashing import header_hash
 from consent_ledger.v1 import decisions_pb2
 from consent_ledger.v1.batch_pb2 import BatchHeader
 from consent_ledger.verify import verify_database
+from consent_ledger.verify.fsck import fsck
+from consent_ledger.verify.replay import replay
 from gateway.crypto import signatures
 from gateway.directory.channels import open_channel
 from gateway.errors import from_rpc
@@ -37,7 +39,7 @@ from tests.support.servers import make_home
 
 PURPOSE = "vroegsignalering-energie"
 ITEM = "betalingsachterstand"
-ROLES = ("gateway", "pseudonyms", "ledger")
+ROLES = ("gateway", "pseudonyms", "ledger", "witness")
 PERSONS = people.people(6)
 ANSWERS = ("JA", "JA", "NEE", "VRAAG_MIJ_EERST", "JA")  # the sixth person chose nothing
 
@@ -132,8 +134,13 @@ async def test_a_withdrawal_before_delivery_stops_it(town):
     await town.send()
     await town.choose((PERSONS[1], "NEE"))
     assert sorted(one["resident_ref"] for one in await town.receive()) == [PERSONS[0].ref, PERSONS[4].ref]
-    report = verify_database(town.home.operator("ledger").data / "ledger.db", town.home.log_verifier_key)
-    assert report
+    ledger = (town.home.operator("ledger").data / "ledger.db", town.home.log_verifier_key)
+    assert verify_database(*ledger)
+    # With signatures that are real: every table is as the log says, and every decision as the rules say.
+    assert fsck(*ledger).count == 0
+    counts = replay(*ledger).counts
+    assert counts["withheld"] == {"match": 1}
+    assert {verdict for of_kind in counts.values() for verdict in of_kind} == {"match"}
 
 
 async def offered(town):
@@ -228,7 +235,8 @@ async def test_nothing_planted_is_found_with_the_operators(town):
     planted = {"arrears.csv", *(f"K{person.number:06d}" for person in PERSONS)}
     for person in PERSONS:
         planted |= {person.bsn, person.ref, person.address["postcode"], person.address["birth_date"]}
-    folders = [town.home.operator(role).data for role in ROLES]
+    folders = [town.home.operator(role).data for role in ROLES if role != "witness"]
+    folders.append(town.home.folder / "witness")
     files = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
     assert any(PURPOSE.encode() in content for content in files.values())  # the search finds what is there
     texts = {

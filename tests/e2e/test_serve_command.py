@@ -39,10 +39,10 @@ def test_ready_then_stopped_by_a_signal(home, number):
     process = start(home, "all")
     ready = json.loads(process.stdout.readline())
     assert ready == {"ready": True, "addresses": {role: home.addresses[role] for role in ready["addresses"]}}
-    assert set(ready["addresses"]) == {"ledger", "pseudonyms", "gateway"}
+    assert set(ready["addresses"]) == {"witness", "ledger", "pseudonyms", "gateway"}
     process.send_signal(number)
     _, err = ended(process, 0)
-    assert "ready: ledger at 127.0.0.1:" in err
+    assert "ready: witness at 127.0.0.1:" in err
     for name in ("gateway.db-wal", "pseudonyms.db-wal"):
         assert not list(home.folder.glob(f"orgs/*/data/{name}"))
 
@@ -50,6 +50,14 @@ def test_ready_then_stopped_by_a_signal(home, number):
 def test_a_signal_while_waiting_for_the_ledger(home):
     process = start(home, "gateway", "pseudonyms")
     while "listening" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGTERM)
+    ended(process, 0)
+
+
+def test_a_signal_while_the_ledger_waits_for_its_witness(home):
+    process = start(home, "ledger")
+    while "witness_failed" not in process.stderr.readline():
         pass
     process.send_signal(signal.SIGTERM)
     ended(process, 0)
@@ -67,10 +75,11 @@ def test_address_in_use(home):
 
 def test_second_writer_of_one_ledger(home):
     """Another address does not help: a ledger has one writer."""
-    first = start(home, "ledger")
+    first = start(home, "witness", "ledger")
     first.stdout.readline()
     settings = home.folder / "regie.toml"
-    settings.write_text(settings.read_text().replace(home.addresses["ledger"], "127.0.0.1:19999"))
+    text = settings.read_text().replace(home.addresses["ledger"], "127.0.0.1:19999")
+    settings.write_text(text.replace(home.addresses["log"], "127.0.0.1:19998"))
     error, _ = ended(start(home, "ledger"), 3)
     assert error["reason"] == "LEDGER_UNAVAILABLE"
     first.send_signal(signal.SIGTERM)

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from consent_ledger.clock import system_clock
 from consent_ledger.errors import RegieError
-from consent_ledger.log.note import Signer
+from consent_ledger.log.keys import LogKeys
 from consent_ledger.sequencer import Sequencer, open_ledger
 from consent_ledger.v1 import events_pb2
 from gateway.directory.channels import open_channel
@@ -51,14 +51,14 @@ async def within(seconds, condition):
 
 
 async def test_all_roles_serve_and_stop(home):
-    async with serving(home, ["gateway", "pseudonyms", "ledger"], settings=FAST) as served:
-        assert served.roles == ("ledger", "pseudonyms", "gateway")
+    async with serving(home, ["gateway", "pseudonyms", "ledger", "witness"], settings=FAST) as served:
+        assert served.roles == ("witness", "ledger", "pseudonyms", "gateway")
         assert await health(home, "ledger", "consent_ledger.v1.DecisionService") == SERVING
         for role in ("pseudonyms", "gateway"):
             await within(2, lambda role=role: serves(home, role))
     with pytest.raises(grpc.aio.AioRpcError):
         await health(home, "gateway")
-    async with serving(home, ["gateway", "pseudonyms", "ledger"], settings=FAST):
+    async with serving(home, ["gateway", "pseudonyms", "ledger", "witness"], settings=FAST):
         assert await health(home, "ledger") == SERVING
 
 
@@ -68,7 +68,7 @@ async def serves(home, role, status=SERVING):
 
 async def test_agencies_verify_the_directory_the_gateway_relays(home):
     client = DirectoryClient(home, home.organisation(LAMPJE.oin))
-    async with serving(home, ["gateway", "pseudonyms", "ledger"], settings=FAST):
+    async with serving(home, ["gateway", "pseudonyms", "ledger", "witness"], settings=FAST):
         registry = await client.fetch()
     await client.close()
     assert {participant.oin for participant in registry.participants} == {participant.oin for participant in TOWN}
@@ -83,7 +83,7 @@ async def test_gateway_waits_for_a_ledger_that_is_not_up_yet(home):
         with pytest.raises(RegieError) as caught:
             await client.fetch()
         assert caught.value.reason == "LEDGER_UNAVAILABLE"
-        async with serving(home, ["ledger"], settings=FAST):
+        async with serving(home, ["witness", "ledger"], settings=FAST):
             await within(10, served.ready)
             assert await within(2, client.fetch)
             await within(2, lambda: serves(home, "gateway"))
@@ -95,14 +95,14 @@ async def test_a_new_participant_key_reaches_the_gateway(home):
     client = DirectoryClient(home, home.organisation(LAMPJE.oin))
     async with serving(home, ["gateway"], settings=FAST):
         signer_path = home.operator("ledger")
-        async with serving(home, ["ledger"], settings=FAST):
+        async with serving(home, ["witness", "ledger"], settings=FAST):
             await within(10, client.fetch)
         event = events_pb2.PublicEvent(participant_suspended={"oin": TAX_OFFICE.oin, "ground": "test"})
         with open_ledger(
-            signer_path.data / "ledger.db", Signer.parse(signer_path.text_key("log")), system_clock
+            signer_path.data / "ledger.db", LogKeys.parse(signer_path.text_key("log")), system_clock
         ) as log:
             log.publish([event]).result()
-        async with serving(home, ["ledger"], settings=FAST):
+        async with serving(home, ["witness", "ledger"], settings=FAST):
             await within(10, lambda: suspended(client))
             other = DirectoryClient(home, home.organisation(TAX_OFFICE.oin))
             with pytest.raises(RegieError) as caught:
@@ -122,20 +122,20 @@ async def test_an_address_in_use_is_said_and_nothing_is_opened(home):
         taken.bind((host, int(port)))
         taken.listen()
         with pytest.raises(HomeError, match="address is in use"):
-            async with serving(home, ["ledger", "gateway"], settings=FAST):
+            async with serving(home, ["witness", "ledger", "gateway"], settings=FAST):
                 pass
     assert not (home.operator("gateway").data / "gateway.db").exists()
 
 
 async def test_two_servers_never_share_a_port(home):
-    async with serving(home, ["ledger"], settings=FAST):
+    async with serving(home, ["witness", "ledger"], settings=FAST):
         with pytest.raises(HomeError, match="address is in use"):
-            async with serving(home, ["ledger"], settings=FAST):
+            async with serving(home, ["witness", "ledger"], settings=FAST):
                 pass
 
 
 async def test_a_ledger_that_failed_says_so_and_has_to_be_started_again(home, monkeypatch):
-    async with serving(home, ["ledger"], settings=FAST) as served:
+    async with serving(home, ["witness", "ledger"], settings=FAST) as served:
         failed = asyncio.create_task(served.failed())
         await asyncio.sleep(0)
         monkeypatch.setattr(Sequencer, "failure", property(lambda _: OSError("disk")))
@@ -146,7 +146,7 @@ async def test_a_ledger_that_failed_says_so_and_has_to_be_started_again(home, mo
 async def test_reflection_names_the_services_to_participants(home):
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     async with (
-        serving(home, ["ledger"], settings=FAST),
+        serving(home, ["witness", "ledger"], settings=FAST),
         open_channel(home, home.organisation(LAMPJE.oin), "ledger") as channel,
     ):
         call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]), timeout=5)
@@ -164,7 +164,7 @@ async def test_roles_that_are_none(home, roles):
 async def test_no_ledger_is_ever_made_by_a_service(home):
     (home.operator("ledger").data / "ledger.db").rename(home.folder / "away.db")
     with pytest.raises(RegieError) as caught:
-        async with serving(home, ["ledger"], settings=FAST):
+        async with serving(home, ["witness", "ledger"], settings=FAST):
             pass
     assert caught.value.reason == "LEDGER_UNAVAILABLE"
     assert not (home.operator("ledger").data / "ledger.db").exists()
@@ -177,14 +177,14 @@ async def test_operators_that_are_not_separate_do_not_start(tmp_path):
     kind = events_pb2.PARTICIPANT_KIND_GATEWAY
     async with serving(home, ["pseudonyms"], settings=FAST) as served:
         # The second evaluator's operator is registered as a gateway too: T1 and T2 in one hand.
-        with open_ledger(ledger.data / "ledger.db", Signer.parse(ledger.text_key("log")), system_clock) as log:
+        with open_ledger(ledger.data / "ledger.db", LogKeys.parse(ledger.text_key("log")), system_clock) as log:
             certificate = log.registry.participant(PSEUDONYMS.oin).certificate
             registered = {"oin": PSEUDONYMS.oin, "kind": kind, "name": "T2", "certificate": certificate}
             log.publish([events_pb2.PublicEvent(participant_registered=registered)]).result()
         with pytest.raises(RegieError, match="OPERATORS_NOT_SEPARATE"):
-            async with serving(home, ["ledger"], settings=FAST):
+            async with serving(home, ["witness", "ledger"], settings=FAST):
                 pass
-        async with serving(replace(home, demo=True), ["ledger"], settings=FAST):
+        async with serving(replace(home, demo=True), ["witness", "ledger"], settings=FAST):
             failure = await asyncio.wait_for(served.failed(), 10)
             assert failure.reason == "OPERATORS_NOT_SEPARATE"
             assert await health(home, "pseudonyms") == NOT_SERVING
@@ -201,7 +201,7 @@ async def test_the_log_says_what_kind_of_failure_stopped_the_ledger(home):
 
     log = io.StringIO()
     logs.configure(log)
-    signer = Signer.parse(home.operator("ledger").text_key("log"))
+    signer = LogKeys.parse(home.operator("ledger").text_key("log"))
     path = home.operator("ledger").data / "ledger.db"
     with open_ledger(path, signer, system_clock) as sequencer, pytest.raises(RegieError):
         sequencer.submit(Bug()).result(10)

@@ -27,6 +27,7 @@ from gateway.exchange import tables
 from gateway.exchange.delivery import Deliverer, Doorbell
 from gateway.exchange.service import ExchangeService
 from gateway.exchange.submit import LABEL_DECISION, Submitter
+from gateway.exchange.unresolved import UnresolvedCounts
 from gateway.settings import Means, Settings
 from gateway.v1 import exchange_pb2 as pb
 from tests.support.crypto import GATEWAY, LEDGER, NOW, PSEUDONYMS, PURPOSE, RECIPIENT, SENDER, VIEWER, World
@@ -216,7 +217,8 @@ class Town:
             means=means,
         )
         self.deliverer = Deliverer(self.gateway_db, self.to_ledger, self.doorbell, means=means)
-        self.exchange = ExchangeService(self.submitter, self.deliverer, caller, 5.0)
+        self.counts = UnresolvedCounts(self.gateway_db, registry, lambda: self.now)
+        self.exchange = ExchangeService(self.submitter, self.deliverer, self.counts, caller, 5.0)
         self.first = FirstEvaluator(first_keys, self.gateway_db, registry, caller, self.to_second, means=means)
 
     def close(self) -> None:

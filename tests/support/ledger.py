@@ -288,10 +288,11 @@ def listed(response: decisions_pb2.DecideResponse) -> decisions_pb2.DecisionList
 class Ledger:
     """An open ledger with a clock that is moved by hand, and short ways to ask it."""
 
-    def __init__(self, path: Path, clock: Time | None = None, limits: Limits | None = None) -> None:
+    def __init__(self, path: Path | str, clock: Time | None = None, limits: Limits | None = None) -> None:
+        """Open the ledger at a path, which is made when absent, or the one in a database (tests/support/backends.py)."""
         self.path = path
         self.clock = clock or Time()
-        if not path.exists():
+        if isinstance(path, Path) and not path.exists():
             create_ledger(path, SIGNER, first_events(), self.clock)
         self.sequencer: Sequencer = open_ledger(path, SIGNER, self.clock, limits=limits)
 

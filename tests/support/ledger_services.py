@@ -48,7 +48,7 @@ class Services:
         self.pool = ThreadPoolExecutor(2)
         parts = (self.ledger.sequencer, self.crypto, self.ledger.clock, self.pool, self.peer)
         self.decisions, self.consents = DecisionService(*parts), ConsentService(*parts)
-        self.log = LogService(self.ledger.sequencer, self.pool)
+        self.log = LogService(self.ledger.sequencer, self.pool, self.peer)
 
     def peer(self, _context):
         return self.ledger.sequencer.registry.participant(self.caller)

@@ -9,7 +9,7 @@ from hashlib import sha256
 from consent_ledger.errors import RegieError
 from consent_ledger.hashing import header_hash
 from consent_ledger.log.checkpoint import Checkpoint, sign_checkpoint
-from consent_ledger.log.note import Signer
+from consent_ledger.log.keys import LogKeys
 from consent_ledger.registry import Registry
 from consent_ledger.v1 import batch_pb2, decisions_pb2, events_pb2
 from gateway.crypto import signatures, tree
@@ -95,7 +95,7 @@ class FakeGateway:
             for at, position in enumerate(positions)
         }
         ledger = self.home.operator("ledger")
-        signer = Signer.parse(ledger.text_key("log"))
+        signer = LogKeys.parse(ledger.text_key("log")).signers[0]
         first = 100 + self.decided
         self.decided += header.count
         decisions = decisions_pb2.DecisionList(

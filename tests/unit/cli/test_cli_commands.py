@@ -29,7 +29,7 @@ def served(home: Home) -> Iterator[None]:
     ready, stop = threading.Event(), threading.Event()
 
     async def serve():
-        async with serving(home, ("ledger", "pseudonyms", "gateway")) as running:
+        async with serving(home, ("witness", "ledger", "pseudonyms", "gateway")) as running:
             await running.ready()
             ready.set()
             await asyncio.to_thread(stop.wait)
@@ -142,6 +142,13 @@ def test_the_whole_way(home, regie, files, tmp_path):
         assert {p["kind"] for p in listed["participants"]} >= {"gateway", "municipality", "tax_office"}
         assert listed["checkpoint_size"] > 0
         assert "Gemeente Zonneveen" in ok(regie("directory", "list")).stdout
+        (released,) = (tmp_path / "receipts").iterdir()
+        index = released.read_text().partition("\nindex ")[2].partition("\n")[0]
+        again = tmp_path / "again.tlog-proof"
+        made = one(regie("log", "receipt", index, "--out", again, "--as", CITY, "--json"))
+        assert (made["event"], made["receipt"]) == ("exchange_released", again.read_text())
+        assert "valid" in ok(regie("proof", "verify", again)).stdout
+        assert one(regie("log", "receipt", index, "--as", SUPPLIER, "--json"), code=2)["error"]["reason"]
         online = one(regie("log", "verify", "--online", "--json"))
         checkpoint = one(regie("log", "checkpoint", "--json"))
         assert checkpoint["size"] == online["size"]

@@ -5,14 +5,24 @@ import pytest
 from consent_ledger.events import open_event, parse_leaf
 from consent_ledger.log.checkpoint import open_checkpoint
 from consent_ledger.log.merkle import leaf_hash, root_of, verify_consistency, verify_inclusion
+from consent_ledger.log.proof import Receipt
 from consent_ledger.registry import Registry
-from consent_ledger.v1 import log_pb2
+from consent_ledger.v1 import events_pb2, log_pb2
+from consent_ledger.verify.leaves import private_digest_of
+from consent_ledger.verify.receipt import verify_receipt
 from tests.support.ledger import (
+    CITY,
+    LEDGER,
+    OTHER_CITY,
+    OTHER_SUPPLIER,
+    PSEUDONYMS,
     SIGNER,
+    SUPPLIER,
+    VIEWER,
     opening,
     subject,
 )
-from tests.support.ledger_services import Context, delivered, refused
+from tests.support.ledger_services import Context, acknowledged, delivered, refused
 
 
 async def test_the_log_proves_itself_at_every_size(services):
@@ -76,3 +86,71 @@ async def test_leaves_hold_nothing_personal(services):
     whole = b"".join(entries)
     assert subject("anna") not in whole
     assert opening(hh, 0) not in whole
+
+
+async def events_for(services, oin, indices):
+    services.caller = oin
+    return await services.log.GetEvents(log_pb2.GetEventsRequest(indices=indices), Context())
+
+
+@pytest.fixture
+async def lived(services):
+    """A grant, a decision, a release, an acknowledgement; kind of event -> log index."""
+    hh, _ = await delivered(services)
+    await acknowledged(services, hh)
+    return {event.WhichOneof("body"): index for index, event, _ in services.ledger.events()}
+
+
+SEEN_BY = {
+    LEDGER: {"consent_granted", "exchange_decided", "exchange_released", "exchange_acknowledged"},
+    VIEWER: {"consent_granted", "exchange_decided", "exchange_released", "exchange_acknowledged"},
+    SUPPLIER: {"exchange_decided"},
+    CITY: {"exchange_released", "exchange_acknowledged"},
+    OTHER_SUPPLIER: set(),
+    OTHER_CITY: set(),
+    PSEUDONYMS: set(),
+}
+
+
+@pytest.mark.parametrize(("oin", "kinds"), SEEN_BY.items())
+async def test_events_are_opened_for_those_who_may_see_them(services, lived, oin, kinds):
+    assert set(lived) == SEEN_BY[LEDGER]
+    response = await events_for(services, oin, [0, *lived.values()])
+    public, *committed = response.entries
+    assert not public.HasField("opened")
+    assert parse_leaf(public.entry).HasField("public")
+    seen = {name for name, entry in zip(lived, committed, strict=True) if entry.HasField("opened")}
+    assert seen == kinds
+    for entry in committed:
+        if entry.HasField("opened"):
+            event = events_pb2.Event.FromString(entry.opened.event)
+            open_event(entry.entry, entry.opened.salt, entry.opened.event)
+            private = entry.opened.private_part
+            assert bool(private) == (oin == LEDGER)
+            assert not private or private_digest_of(private) == event.private_digest
+
+
+async def test_receipts_are_made_of_opened_events(services, lived):
+    """A sender's, a recipient's, a resident's (by the viewer): what anybody can check offline."""
+    for oin, name in ((SUPPLIER, "exchange_decided"), (CITY, "exchange_released"), (VIEWER, "consent_granted")):
+        response = await events_for(services, oin, [lived[name]])
+        (entry,) = response.entries
+        path = tuple(entry.path[at : at + 32] for at in range(0, len(entry.path), 32))
+        receipt = Receipt(entry.opened.salt + entry.opened.event, entry.index, path, response.checkpoint)
+        assert verify_receipt(receipt.format(), SIGNER.verifier.format()).event.WhichOneof("body") == name
+
+
+async def test_every_entry_comes_with_its_proof(services, lived):
+    indices = list(reversed(range(services.ledger.sequencer.head.size)))[:256]
+    response = await events_for(services, OTHER_CITY, indices)
+    checkpoint = open_checkpoint(response.checkpoint, [SIGNER.verifier])
+    assert [entry.index for entry in response.entries] == indices
+    for entry in response.entries:
+        path = [entry.path[at : at + 32] for at in range(0, len(entry.path), 32)]
+        verify_inclusion(entry.index, checkpoint.size, leaf_hash(entry.entry), checkpoint.root, path)
+
+
+async def test_events_beyond_the_end(services):
+    size = services.ledger.sequencer.head.size
+    for indices in ([size], [0, 2**64 - 1]):
+        assert await refused(events_for(services, LEDGER, indices)) == ("FIELD_INVALID", "indices")

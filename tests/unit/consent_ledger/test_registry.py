@@ -6,6 +6,8 @@ from dataclasses import fields
 import pytest
 
 from consent_ledger.errors import RegieError
+from consent_ledger.log.cosignature import MlDsa44Signer
+from consent_ledger.log.note import Signer
 from consent_ledger.purposes import CATALOGUE, Purpose, Text
 from consent_ledger.registry import Registry, check_separation
 from consent_ledger.v1 import events_pb2 as pb
@@ -16,6 +18,7 @@ from tests.support.ledger import (
     KINDS,
     LEDGER,
     PSEUDONYMS,
+    SIGNER,
     SUPPLIER,
     VIEWER,
     first_events,
@@ -201,3 +204,37 @@ def test_one_organisation_in_two_roles_is_found(oin, kind, mark):
 def test_gateway_and_ledger_may_be_one_operator_and_so_may_gateway_and_municipality():
     check_separation(fold(register("8" * 20, KINDS[LEDGER], fold().participant(GATEWAY).name)))
     check_separation(fold(register("8" * 20, KINDS[CITY], fold().participant(GATEWAY).name)))
+
+
+def log_key(seed: int, name: str = SIGNER.name) -> str:
+    return Signer(name, bytes([seed]) * 32).verifier.format()
+
+
+def log_added(key: str) -> dict[str, pb.LogKeyAdded]:
+    return {"log_key_added": pb.LogKeyAdded(verifier_key=key)}
+
+
+def log_retired(key: str) -> dict[str, pb.LogKeyRetired]:
+    return {"log_key_retired": pb.LogKeyRetired(verifier_key=key)}
+
+
+def test_keys_of_the_log_come_and_go_and_none_returns():
+    first, new = SIGNER.verifier.format(), log_key(9)
+    quantum = MlDsa44Signer(SIGNER.name, bytes(32)).verifier.format()
+    registry = fold(log_added(new), log_added(quantum), log_added(new))
+    assert (registry.log_keys, registry.retired_log_keys) == ((first, new, quantum), ())
+    registry = fold(log_added(new), log_added(quantum), log_retired(first), log_retired(quantum))
+    assert (registry.log_keys, registry.retired_log_keys) == ((new,), (first, quantum))
+    assert refused(lambda: fold(log_added(new), log_retired(first), log_added(first))) == "FIELD_INVALID"
+    assert refused(lambda: fold(log_retired(new))) == "KEY_UNKNOWN"
+    assert refused(lambda: fold(log_added(new), log_retired(first), log_retired(first))) == "KEY_UNKNOWN"
+
+
+def test_what_is_no_key_of_this_log():
+    quantum = MlDsa44Signer(SIGNER.name, bytes(32)).verifier.format()
+    for odd in ("", "hello", log_key(9, "another.example/log"), log_key(9)[:-2], SIGNER.format()):
+        assert refused(lambda odd=odd: fold(log_added(odd))) == "FIELD_INVALID"
+    # Without an Ed25519 key the witness network would not know the log.
+    last = SIGNER.verifier.format()
+    assert refused(lambda: fold(log_retired(last))) == "FIELD_INVALID"
+    assert refused(lambda: fold(log_added(quantum), log_retired(last))) == "FIELD_INVALID"

@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+from time import monotonic
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from consent_ledger.errors import RegieError
 from consent_ledger.sequencer import open_ledger
 from consent_ledger.state import EMPTY
 from consent_ledger.statecodec import decode, encode
-from consent_ledger.storage.rows import HeadRow
+from consent_ledger.storage.rows import HeadRow, LeafRow, Writes
 from consent_ledger.storage.sqlite import Lock, check_runtime, writer_engine
 from consent_ledger.storage.store import open_store
 from consent_ledger.storage.tables import LedgerTable
@@ -127,7 +128,7 @@ def test_the_file_is_for_its_owner_only(path):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (("PRAGMA user_version=2",), "no ledger of this version"),
+        (("PRAGMA user_version = 99",), "no ledger of this version"),
         (("PRAGMA application_id=1",), "no ledger of this version"),
         (("PRAGMA journal_mode=DELETE",), "not in WAL mode"),
         (("DROP TRIGGER head_no_DELETE", "DELETE FROM head"), "no head"),
@@ -242,3 +243,20 @@ def test_stored_state_of_another_format_is_not_guessed():
     assert encode(EMPTY) == b""
     with pytest.raises(ValueError, match="format"):
         decode(b"[2,0,[],null,null,[]]")
+
+
+def test_emptying_the_log_of_writes_waits_for_nobody(path):
+    store = open_store(path)
+    reader = store.reader()
+    with reader.snapshot() as before:
+        size = before.head().size
+        store.begin()
+        store.append(Writes(leaves=[LeafRow(size, b"entry", b"h" * 32)]), [])
+        store.commit()
+        begun = monotonic()
+        store.overwrite(anew=True, most_bytes=1 << 30)
+        assert monotonic() - begun < 2
+    store.overwrite(anew=True, most_bytes=1 << 30)
+    assert path.with_name("ledger.db-wal").stat().st_size == 0
+    reader.close()
+    store.close()

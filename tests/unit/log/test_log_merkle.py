@@ -18,7 +18,7 @@ from consent_ledger.log.merkle import (
     verify_inclusion,
 )
 
-EVERY = 128
+EVERY = 300
 TREE = NaiveTree([b"leaf %d" % i for i in range(EVERY)])
 LEAVES = [leaf_hash(entry) for entry in TREE.leaves]
 OTHER = hashlib.sha256(b"other").digest()

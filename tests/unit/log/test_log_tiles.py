@@ -16,7 +16,7 @@ from consent_ledger.log.tiles import Frontier
 BIG = 70_000
 TREE = NaiveTree([b"entry %d" % i for i in range(BIG)])
 LEAVES = [leaf_hash(entry) for entry in TREE.leaves]
-EVERY = 128
+EVERY = 300
 
 
 def reader(size):

@@ -187,6 +187,15 @@ async def test_a_refusal_of_the_whole_is_raised_and_leaves_nothing_open(kit, rea
         assert await outbox.open_batches(CITY, PURPOSE) == []
 
 
+async def test_rows_of_an_abandoned_batch_are_not_taken_for_those_of_the_next(kit):
+    kit.gateway.troubles = [refusal("FIELD_INVALID")]
+    with pytest.raises(RegieError):
+        await kit.send([row(0), row(1)])
+    assert (await kit.send([row(2), row(3)])).counts["accepted"] == 2
+    again = await kit.send([row(0), row(1)])
+    assert (again.batches, again.counts["accepted"], kit.gateway.decided) == (1, 2, 4)
+
+
 def _other_batch(decisions):
     decisions.header_hash = bytes(32)
 

@@ -22,7 +22,7 @@ from gateway.server import serving
 from tests.support.sdk import CITY, PURPOSE, SUPPLIER
 from tests.support.servers import registry_of
 
-ROLES = ("ledger", "pseudonyms", "gateway")
+ROLES = ("witness", "ledger", "pseudonyms", "gateway")
 
 
 def person(number: int) -> AddressBirthDate:

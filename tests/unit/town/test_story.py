@@ -163,6 +163,7 @@ def count():
         delivered=2,
         log_size=50,
         log_verified=True,
+        log_witnessed=True,
         receipts_verified=2,
         scenes=20,
         seconds=12.34,
@@ -187,6 +188,7 @@ def test_summary_is_the_one_of_the_issue():
     "change",
     [
         {"log_verified": False},
+        {"log_witnessed": False},
         {"receipts_verified": 1},
         {"delivered": 3},
         {"scenes_wrong": 1},

@@ -32,12 +32,13 @@ def told(monkeypatch):
         delivered=1,
         receipts_verified=1,
         log_verified=True,
+        log_witnessed=True,
         log_size=40,
     )
 
     @asynccontextmanager
     async def serving(home, roles, clock):
-        assert set(roles) == {"gateway", "pseudonyms", "ledger"}
+        assert set(roles) == {"gateway", "pseudonyms", "ledger", "witness"}
         yield Served()
 
     async def play(home, town, clock, teller):

@@ -5,6 +5,7 @@ import pytest
 from consent_ledger.clock import system_clock
 from consent_ledger.errors import RegieError
 from consent_ledger.log.checkpoint import Checkpoint, sign_checkpoint
+from consent_ledger.log.keys import LogKeys
 from consent_ledger.log.merkle import leaf_hash, root_of
 from consent_ledger.log.note import Signer
 from consent_ledger.log.tiles import inclusion_path
@@ -27,7 +28,7 @@ def entries(home):
 
 
 def signer(home: Home) -> Signer:
-    return Signer.parse(home.operator("ledger").text_key("log"))
+    return LogKeys.parse(home.operator("ledger").text_key("log")).signers[0]
 
 
 def answer(home, entries, *, by=None, leave_out=()):

@@ -6,7 +6,7 @@ import pytest
 
 from consent_ledger.clock import system_clock
 from consent_ledger.events import parse_leaf
-from consent_ledger.log.note import Signer
+from consent_ledger.log.keys import LogKeys
 from consent_ledger.purposes import CATALOGUE
 from consent_ledger.registry import Registry, check_separation
 from consent_ledger.verify import verify_database
@@ -34,9 +34,9 @@ def test_settings_are_read_back(home):
     again = Home.open(home.folder)
     assert again == home
     assert not again.demo
-    assert set(again.addresses) == {"gateway", "pseudonyms", "ledger"}
+    assert set(again.addresses) == {"gateway", "pseudonyms", "ledger", "log", "witness"}
     assert all(20_000 <= int(address.removeprefix("127.0.0.1:")) < 32_000 for address in again.addresses.values())
-    assert len(set(again.addresses.values())) == 3
+    assert len(set(again.addresses.values())) == 5
 
 
 def test_only_the_owner_reads_secrets(home):
@@ -52,9 +52,9 @@ def test_only_the_owner_reads_secrets(home):
 def test_the_ledger_verifies_and_holds_everything_in_the_clear(home):
     report = verify_database(home.operator("ledger").data / "ledger.db", home.log_verifier_key)
     keys = {"gateway": 1, "pseudonyms": 2, "ledger": 2, "viewer": 2}
-    expected = 1 + sum(1 + keys.get(participant.kind, 2) for participant in SMALL) + len(CATALOGUE)
+    expected = 2 + sum(1 + keys.get(participant.kind, 2) for participant in SMALL) + len(CATALOGUE)
     assert (report.log.size, report.opened) == (expected, 0)
-    assert Signer.parse(home.operator("ledger").text_key("log")).verifier.format() == home.log_verifier_key
+    assert LogKeys.parse(home.operator("ledger").text_key("log")).names == tuple(home.log_verifier_key.split())
 
 
 def test_the_directory_says_what_was_registered(home):

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from consent_ledger.clock import DAY_MS
 from consent_ledger.errors import RegieError
 from gateway.crypto import group, oprf, rows, signatures
 from gateway.crypto.identifiers import Bsn
@@ -165,8 +166,25 @@ async def test_a_changed_public_value_is_refused_also_after_a_restart(town):
     assert await reason(ask(town, asked(town, blinded(1)))) == "PROOF_INVALID"
 
 
+async def test_a_few_rows_a_day_are_free_of_the_quota(tmp_path):
+    """For canaries: looking one up every day must never use up what is needed to enrol people."""
+    town = Town(tmp_path, schemes_per_person=1, recipient_rows_percent=100, recipient_rows_per_day=2)
+    town.directory.change(RECIPIENT, population=3)
+    town.caller = RECIPIENT
+    for count in (2, 3):  # the day's, then all of the quota
+        await ask(town, asked(town, blinded(count)))
+    assert await reason(ask(town, asked(town, blinded(1)))) == "QUOTA_EXCEEDED"
+    for _ in range(3):
+        town.now += DAY_MS
+        await ask(town, asked(town, blinded(1)))
+        assert await reason(ask(town, asked(town, blinded(2)))) == "QUOTA_EXCEEDED"
+        await ask(town, asked(town, blinded(1)))
+        assert await reason(second_alone(town, asked(town, blinded(1)))) == "QUOTA_EXCEEDED"
+    town.close()
+
+
 async def test_quota_of_a_recipient_is_cumulative_durable_and_at_both(tmp_path):
-    town = Town(tmp_path, schemes_per_person=1, recipient_rows_percent=100)
+    town = Town(tmp_path, schemes_per_person=1, recipient_rows_percent=100, recipient_rows_per_day=0)
     town.directory.change(RECIPIENT, population=8)
     town.caller = RECIPIENT
     await ask(town, asked(town, blinded(6)))

@@ -1,0 +1,1 @@
+"""One module per version, in order; each only adds."""

@@ -1,0 +1,1 @@
+"""Witnesses of logs (c2sp.org/tlog-witness): ours, and the client of anybody's."""

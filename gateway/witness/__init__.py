@@ -1,0 +1,1 @@
+"""The witness's home and role, and the ledger's side of asking witnesses."""
