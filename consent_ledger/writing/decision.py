@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from consent_ledger.decide import ExchangeRequest, judge_of
+from consent_ledger.decide import ExchangeRequest
 from consent_ledger.errors import RegieError
 from consent_ledger.storage.rows import BatchRow, PermitRow
 from consent_ledger.v1 import batch_pb2, decisions_pb2
 from consent_ledger.v1 import events_pb2 as pb
-from consent_ledger.writing.leaves import DecidedLeaves
+from consent_ledger.writing.leaves import DecidedLeaves, DecidedTemplate
 from consent_ledger.writing.transaction import Transaction, Wanted
 from consent_ledger.writing.work import Sealed, Sign
 
@@ -56,6 +56,16 @@ class DecideWork:
     sign: Sign
     trace_id: bytes = b""
     span_id: bytes = b""
+    # Made by whoever prepares the request, so that the one thread that writes does not have to.
+    request: ExchangeRequest = field(init=False)
+    template: DecidedTemplate = field(init=False, repr=False)
+    row: BatchRow = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Make what needs no transaction."""
+        object.__setattr__(self, "request", request_of(self.header))
+        object.__setattr__(self, "template", DecidedTemplate(self._event()))
+        object.__setattr__(self, "row", self._row())
 
     @property
     def weight(self) -> int:
@@ -73,17 +83,18 @@ class DecideWork:
         before = tx.batch_by_id(self.header.sender, self.header.batch_id)
         if before is None:
             outcomes, indices = self._decide(tx)
-            tx.writes.batches[self.header_hash] = row = self._row()
-            return lambda sealed: self._answer(sealed, row, outcomes, indices)
+            tx.writes.batches[self.header_hash] = self.row
+            return lambda sealed: self._answer(sealed, outcomes, indices)
         if before.request_hash != self.request_hash:
             raise RegieError("BATCH_ID_REUSED", "the sender used this id for other bytes", field="header.batch_id")
         return lambda sealed: decisions_pb2.DecideResponse.FromString(sealed.batch(self.header_hash).response)
 
     def _decide(self, tx: Transaction) -> tuple[list[pb.Outcome.ValueType], list[int]]:
-        judge = judge_of(tx.registry, request_of(self.header), tx.now_ms)
+        judge = tx.judge(self.request)
         tx.subjects(self.subjects)
-        purpose = tx.registry.find_purpose(self.header.purpose)
-        leaves = DecidedLeaves(self._event(), tx, purpose, len(self.positions))
+        purpose = tx.registry.find_purpose(self.request.purpose)
+        party = (self.request.sender, self.request.recipient)
+        leaves = DecidedLeaves(self.template, party, tx, purpose, len(self.positions))
         for position, subject in zip(self.positions, self.subjects, strict=True):
             row = tx.subject(subject)
             decision = judge(row.state, None)
@@ -125,7 +136,7 @@ class DecideWork:
         )
 
     def _answer(
-        self, sealed: Sealed, row: BatchRow, outcomes: list[pb.Outcome.ValueType], indices: list[int]
+        self, sealed: Sealed, outcomes: list[pb.Outcome.ValueType], indices: list[int]
     ) -> decisions_pb2.DecideResponse:
         listed = decisions_pb2.DecisionList(
             header_hash=self.header_hash,
@@ -136,5 +147,5 @@ class DecideWork:
             checkpoint=sealed.checkpoint,
         ).SerializeToString(deterministic=True)
         response = decisions_pb2.DecideResponse(decision_list=listed, signature=self.sign(listed))
-        sealed.keep(row._replace(response=response.SerializeToString(deterministic=True)))
+        sealed.keep(self.row._replace(response=response.SerializeToString(deterministic=True)))
         return response

@@ -71,9 +71,9 @@ def private_part(nonce: bytes, subject: bytes, row: SubjectRow, decision: Decisi
 
 
 class DecidedTemplate:
-    """Makes Event bytes of ``ExchangeDecided`` for one batch at one time."""
+    """Makes Event bytes of ``ExchangeDecided`` for one batch."""
 
-    def __init__(self, common: pb.ExchangeDecided, time_ms: int) -> None:
+    def __init__(self, common: pb.ExchangeDecided) -> None:
         """Serialise what is common: everything but position, permitted and outcome."""
         before = pb.ExchangeDecided(batch_id=common.batch_id)
         after = pb.ExchangeDecided(trace_id=common.trace_id, span_id=common.span_id)
@@ -84,15 +84,19 @@ class DecidedTemplate:
         self._before = before.SerializeToString()
         self._middle = middle.SerializeToString(deterministic=True)
         self._after = after.SerializeToString()
-        self._lead = pb.Event(time_ms=time_ms).SerializeToString() + _DIGEST
         self._frames: dict[tuple[int, int, bool], tuple[bytes, bytes]] = {}
 
-    def event(self, digest: bytes, position: int, outcome: int, *, permitted: bool) -> bytes:
-        """Return the event of one position, with the digest of its private part."""
+    @staticmethod
+    def lead(time_ms: int) -> bytes:
+        """Return what every event of a time begins with."""
+        return pb.Event(time_ms=time_ms).SerializeToString() + _DIGEST
+
+    def event(self, lead: bytes, digest: bytes, position: int, outcome: int, *, permitted: bool) -> bytes:
+        """Return the event of one position at the time of ``lead``, with the digest of its private part."""
         place = _PLACES[position] if position < _MADE else _POSITION + varint(position)
         shape = (len(place), outcome, permitted)
         opening, ending = self._frames.get(shape) or self._frame(*shape)
-        return b"".join((self._lead, digest, opening, place, ending))
+        return b"".join((lead, digest, opening, place, ending))
 
     def _frame(self, place: int, outcome: int, permitted: bool) -> tuple[bytes, bytes]:  # noqa: FBT001  (of a key)
         """Return what stands before a position that takes ``place`` bytes, and what stands behind it."""
@@ -107,10 +111,13 @@ class DecidedTemplate:
 class DecidedLeaves:
     """Appends the leaves of one batch and keeps what the answer needs, in the order of positions."""
 
-    def __init__(self, common: pb.ExchangeDecided, tx: Transaction, purpose: Purpose | None, count: int) -> None:
+    def __init__(
+        self, template: DecidedTemplate, party: Party, tx: Transaction, purpose: Purpose | None, count: int
+    ) -> None:
         """Begin a batch of so many signals; ``purpose`` is None when it is unknown."""
-        self._template = DecidedTemplate(common, tx.now_ms)
-        self._party: Party = (common.sender, common.recipient)
+        self._template = template
+        self._lead = template.lead(tx.now_ms)
+        self._party = party
         self._tx = tx
         self._now_ms = tx.now_ms
         self._purpose = purpose
@@ -129,7 +136,7 @@ class DecidedLeaves:
         # The same steps as events.make_committed and Transaction.record, on bytes.
         private = private_part(random[:32], subject, row, decision)
         digest = sha256(PRIVATE_LABEL + private).digest()
-        event = self._template.event(digest, position, outcome, permitted=decision.permitted)
+        event = self._template.event(self._lead, digest, position, outcome, permitted=decision.permitted)
         salt = random[32:]
         commitment = hmac.digest(salt, EVENT_LABEL + event, "sha256")
         leaf = LeafRow(index, _COMMITMENT + commitment, sha256(_LEAF + commitment).digest())

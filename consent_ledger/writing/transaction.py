@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from consent_ledger.decide import ExchangeRequest, Judge, judge_of
 from consent_ledger.events import Committed, Rng, chain_hash, make_committed, public_entry
 from consent_ledger.log.merkle import leaf_hash
 from consent_ledger.registry import Registry
@@ -57,6 +58,8 @@ class Group:
         self.read_subjects: dict[bytes, SubjectRow] = {}
         self._batches: dict[tuple[str, bytes], BatchRow | None] = {}  # by sender and id; None: there is none
         self._changes: dict[bytes, ChangeRow | None] = {}
+        self._judged_by = registry
+        self._judges: dict[ExchangeRequest, Judge] = {}
 
     @property
     def size(self) -> int:
@@ -101,6 +104,15 @@ class Group:
             found = self.store.changes(missing)
             self._changes.update((key, found.get(key)) for key in missing)
 
+    def judge(self, registry: Registry, request: ExchangeRequest) -> Judge:
+        """Return what judges subjects of a request; many requests of a group ask the same."""
+        if registry is not self._judged_by:
+            self._judged_by, self._judges = registry, {}
+        judge = self._judges.get(request)
+        if judge is None:
+            judge = self._judges[request] = judge_of(registry, request, self.now_ms)
+        return judge
+
     def merge(self, transaction: Transaction) -> None:
         """Take over what a request wrote."""
         self.writes.merge(transaction.writes)
@@ -144,6 +156,10 @@ class Transaction:
     def state(self, key: bytes) -> SubjectState:
         """Return the state of a subject as this request sees it."""
         return self.subject(key).state
+
+    def judge(self, request: ExchangeRequest) -> Judge:
+        """Return what judges subjects of a request at this time."""
+        return self._group.judge(self.registry, request)
 
     def batch(self, header_hash: bytes) -> BatchRow | None:
         """Return a batch by its header hash."""

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.common import run as run_loop
-from tests.bench import exchange, ledger, limits
+from tests.bench import audit, exchange, ledger, limits
+from tests.support.ledger import SIGNER
 
 
 def run() -> dict[str, object]:
@@ -26,6 +27,7 @@ def run() -> dict[str, object]:
         figures.update(run_loop(exchange.measure(folder)))
         figures["ledger"] = ledger.engines(folder)
         figures |= ledger.proofs_and_verification()
+        figures["audit"] = audit.audited_per_second(folder / ledger.FILE, SIGNER.verifier.format())
     return figures
 
 

@@ -24,6 +24,7 @@ from tests.bench.limits import median_seconds
 from tests.support.ledger import ARREARS, CITY, ITEM, SIGNER, SUPPLIER, first_events
 from tests.support.postgres import running, wheel_programs
 
+FILE = "bench-ledger.db"
 CALLERS = (1, 16, 128)
 BATCHES = (1, 16, 256)
 EVENTS = {1: 12_000, 16: 40_000, 256: 80_000}
@@ -103,7 +104,7 @@ def durable_per_second(location: Path | str, numbers: Iterator[int]) -> dict[str
 def engines(folder: Path) -> dict[str, object]:
     """Return the figures of a ledger on SQLite and on a real PostgreSQL, both on this machine and durable."""
     numbers = iter(range(1, 1 << 40))
-    figures: dict[str, object] = {"sqlite": durable_per_second(folder / "bench-ledger.db", numbers)}
+    figures: dict[str, object] = {"sqlite": durable_per_second(folder / FILE, numbers)}
     with running(wheel_programs()) as server:
         figures["postgres"] = durable_per_second(server.uri(server.database()), numbers)
     return figures

@@ -15,6 +15,7 @@ TOOLS: dict[str, tuple[tuple[str, ...], str]] = {
     "go": (("/usr/lib/go-1.19/bin/go",), "golang-1.19-go golang-golang-x-mod-dev"),
     "postgres15": (("/usr/lib/postgresql/15/bin/postgres",), "postgresql-15"),
     "strace": (("strace",), "strace"),
+    "chromium": (("chromium",), "chromium"),
 }
 
 

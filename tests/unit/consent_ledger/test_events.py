@@ -88,7 +88,8 @@ def test_the_fast_way_writes_what_protobuf_writes(batch_id, position, items, per
     body.CopyFrom(common)
     body.position, body.permitted, body.outcome = position, permitted, outcome
     event = pb.Event(time_ms=time_ms, private_digest=b"d" * 32, exchange_decided=body)
-    fast = DecidedTemplate(common, time_ms).event(b"d" * 32, position, outcome, permitted=permitted)
+    template = DecidedTemplate(common)
+    fast = template.event(template.lead(time_ms), b"d" * 32, position, outcome, permitted=permitted)
     assert fast == event.SerializeToString(deterministic=True)
 
 
