@@ -29,15 +29,32 @@ def day_en(time_ms: int) -> str:
     return f"{day.day} {calendar.month_name[day.month]} {day.year}"
 
 
+def local_time(time_ms: int) -> datetime:
+    """Return the time in the Netherlands, without a zone.
+
+    Central European time by its rule (Directive 2000/84/EC), so that no time zone database is needed.
+    """
+    at = _at(time_ms)
+    summer = _last_sunday(at.year, 3) <= at < _last_sunday(at.year, 10)
+    return (at + timedelta(hours=2 if summer else 1)).replace(tzinfo=None)
+
+
+def at_hour(day: date, hour: int) -> int:
+    """Return the time (ms) at which it is a whole hour of a day in the Netherlands; no hour that the clock changes."""
+    wanted = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
+    for offset in (1, 2):
+        time_ms = (wanted - timedelta(hours=offset) - _EPOCH) // timedelta(milliseconds=1)
+        if local_time(time_ms).hour == hour:
+            return time_ms
+    raise ValueError("there is no such hour on that day")
+
+
 def _at(time_ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=time_ms)
 
 
 def _dutch_day(time_ms: int) -> date:
-    """Central European time by its rule (Directive 2000/84/EC), so that no time zone database is needed."""
-    at = _at(time_ms)
-    summer = _last_sunday(at.year, 3) <= at < _last_sunday(at.year, 10)
-    return (at + timedelta(hours=2 if summer else 1)).date()
+    return local_time(time_ms).date()
 
 
 def _last_sunday(year: int, month: int) -> datetime:

@@ -49,20 +49,20 @@ class Decision(NamedTuple):
 
 def decide(registry: Registry, state: SubjectState | None, request: ExchangeRequest, now_ms: int) -> Decision:
     """Judge one signal about one subject (None: the ledger knows nothing of it); never raises, never guesses."""
-    return judge_of(registry, request, now_ms)(state, request.recheck)
+    return judge_of(registry, request, now_ms)(state, request.recheck, request.severity)
 
 
-Judge = Callable[["SubjectState | None", "int | None"], Decision]
-"""(state, recheck) -> decision."""
+Judge = Callable[["SubjectState | None", "int | None", int], Decision]
+"""(state, recheck, severity) -> decision. At a recheck the severity is the one that the permit was given for."""
 
 
 def judge_of(registry: Registry, request: ExchangeRequest, now_ms: int) -> Judge:
     """Return ``decide`` for many subjects of one request: what is the same for all of them is looked up once."""
     refusal = refused_for_all(registry, request)
     if refusal is not None:
-        return lambda _state, _recheck: refusal
+        return lambda _state, _recheck, _severity: refusal
     terms = terms_of(registry, request)
-    return lambda state, recheck: decide_for(terms, state, now_ms, recheck)
+    return lambda state, recheck, severity: decide_for(terms, state, now_ms, recheck, severity)
 
 
 def refused_for_all(registry: Registry, request: ExchangeRequest) -> Decision | None:
@@ -110,7 +110,9 @@ def terms_of(registry: Registry, request: ExchangeRequest) -> Terms:
     )
 
 
-def decide_for(terms: Terms, state: SubjectState | None, now_ms: int, recheck: int | None) -> Decision:
+def decide_for(
+    terms: Terms, state: SubjectState | None, now_ms: int, recheck: int | None, severity: int = 0
+) -> Decision:
     """Judge one subject under the terms of its batch: the reasons from PAUSED on."""
     state = state or EMPTY
     if state.pause and state.paused(now_ms):
@@ -118,7 +120,10 @@ def decide_for(terms: Terms, state: SubjectState | None, now_ms: int, recheck: i
     choice = state.choices.get(terms.party)
     if choice is None:
         return Decision(pb.REASON_NO_CONSENT)
-    case = Case(terms, state, choice, now_ms, recheck, _judged_ms(state, now_ms, recheck))
+    judged_ms = now_ms
+    if recheck is not None:
+        judged_ms, severity = _as_permitted(state, recheck, now_ms, severity)
+    case = Case(terms, state, choice, now_ms, recheck, judged_ms, severity)
     for rule in RULES:
         decision = rule(case)
         if decision is not None:
@@ -126,15 +131,16 @@ def decide_for(terms: Terms, state: SubjectState | None, now_ms: int, recheck: i
     return _allowed(case)
 
 
-def _judged_ms(state: SubjectState, now_ms: int, recheck: int | None) -> int:
-    """Return the time that answers and windows are judged at: for a permit being released, when it was given.
+def _as_permitted(state: SubjectState, recheck: int, now_ms: int, severity: int) -> tuple[int, int]:
+    """Return the time that answers and windows are judged at, and the severity, of a permit that is being released.
 
-    A resident's stop, pause or expiry counts until the last moment; the days to answer or to try it alone do not run
-    out for a signal that came in time and waits at the recipient's door.
+    They are those of when it was given. A resident's stop, pause or expiry counts until the last moment; the days to
+    answer or to try it alone do not run out for a signal that came in time and waits at the recipient's door.
     """
-    if recheck is None:
-        return now_ms
-    return next((e.decided_ms for e in state.exchanges if e.decided_index == recheck), now_ms)
+    for permit in state.exchanges:
+        if permit.decided_index == recheck:
+            return permit.decided_ms, permit.severity
+    return now_ms, severity
 
 
 class Case(NamedTuple):
@@ -146,6 +152,7 @@ class Case(NamedTuple):
     now_ms: int
     recheck: int | None
     judged_ms: int
+    severity: int = 0
 
     def usable(self, used_by: int | None) -> bool:
         """Tell whether an answer or window is still free, or is the one that let this very permit through."""
@@ -207,7 +214,7 @@ def _scope_exceeded(case: Case) -> Decision | None:
 
 def _below_threshold(case: Case) -> Decision | None:
     """A sender that states no severity cannot show that it reaches a threshold (R4)."""
-    if case.terms.request.severity >= case.choice.threshold:
+    if case.severity >= case.choice.threshold:
         return None
     return Decision(pb.REASON_BELOW_THRESHOLD, (case.choice.idx,), case.choice.recorded_ms)
 

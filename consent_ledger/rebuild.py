@@ -4,9 +4,9 @@ The log itself is never touched, and must verify first. What the tables beside i
 says, and only rows that differ are written: a sound ledger is left as it is, and the report counts what was wrong.
 Crash before the commit: nothing happened; after it: everything did.
 
-Rebuilt: ``public_event``, ``tile``, ``subject``, ``subject_entry``, the copies in ``head``, and of ``permit`` all but
-the opening, which is no fact of the log: where it is lost, its signal is never delivered. Answers given (``batch``,
-``pull_nonce``, ``change``) and what is published are no projections: `regie log fsck` checks them.
+Rebuilt: ``public_event``, ``tile``, ``subject``, ``subject_entry``, ``task``, the copies in ``head``, and of ``permit``
+all but the opening, which is no fact of the log: where it is lost, its signal is never delivered. Answers given
+(``batch``, ``pull_nonce``, ``change``) and what is published are no projections: `regie log fsck` checks them.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ ENTRY = Table("subject_entry", ("subject", "idx"), ())
 PERMIT = Table(
     "permit",
     ("header_hash", "position"),
-    ("decided_idx", "opening", "subject", "released_idx", "withheld_idx", "acknowledged_idx"),
+    ("decided_idx", "opening", "subject", "released_idx", "withheld_idx", "acknowledged_idx", "outcome_idx"),
 )
+TASK = Table("task", ("idx",), ("organisation", "due_ms", "done_idx"))
 
 
 @dataclass(slots=True)
@@ -119,6 +120,11 @@ class _Rebuild:
         )
         self._table(ENTRY, {(key, index): () for key, (_, older) in packed.items() for index in older})
         self._table(PERMIT, self._permits())
+        tasks = facts.tasks.all.items()
+        self._table(
+            TASK,
+            {(i,): (t.organisation.encode(), t.due_ms, None if t.done < 0 else t.done) for i, t in tasks},
+        )
         return self._report
 
     def _permits(self) -> dict[Row, Row]:
@@ -170,10 +176,9 @@ class _Rebuild:
 
 def _became(permit: Permit, opening: bytes | None) -> Row:
     """Return the columns of a permit; v_i of what was withheld is for nobody any more."""
-    released, withheld, acknowledged = (
-        None if index < 0 else index for index in (permit.released, permit.withheld, permit.acknowledged)
-    )
-    return permit.decided, opening if withheld is None else None, permit.subject, released, withheld, acknowledged
+    became = (permit.released, permit.withheld, permit.acknowledged, permit.outcome)
+    kept = None if permit.withheld >= 0 else opening
+    return permit.decided, kept, permit.subject, *(None if index < 0 else index for index in became)
 
 
 def _text(value: bytes) -> str:

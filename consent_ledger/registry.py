@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from google.protobuf.message import DecodeError
+
 from consent_ledger.errors import RegieError
 from consent_ledger.log.errors import NoteError
 from consent_ledger.log.keys import parse_verifier
@@ -51,6 +53,8 @@ class Participant:
     suspended: bool = False
     keys: tuple[Key, ...] = ()
     channels: tuple[int, ...] = ()  # Channel values it declares support for; empty: every channel (R34)
+    support_ms: int = 0  # when it declared so itself; 0: it did not
+    support_index: int = 0  # log index of that declaration
 
     def key(self, usage: Usage) -> Key:
         """Return its newest key of a usage that is not retired; raises RegieError KEY_UNKNOWN."""
@@ -98,10 +102,10 @@ class Registry:
                 "PROOF_INVALID",
                 f"public event at index {index}: expected sequence {self.sequence + 1}, got {event.sequence}",
             )
-        changed = self._changed(event)
+        changed = self._changed(index, event)
         return replace(changed, sequence=event.sequence)
 
-    def _changed(self, event: pb.PublicEvent) -> Registry:  # noqa: PLR0911  (one return per kind of event)
+    def _changed(self, index: int, event: pb.PublicEvent) -> Registry:  # noqa: C901, PLR0911  (a return per kind of event)
         match event.WhichOneof("body"):
             case "participant_registered":
                 return self._registered(event.participant_registered)
@@ -119,6 +123,8 @@ class Registry:
                 return self._log_key_added(event.log_key_added.verifier_key)
             case "log_key_retired":
                 return self._log_key_retired(event.log_key_retired.verifier_key)
+            case "participant_support_declared":
+                return self._support_declared(index, event.participant_support_declared)
             case "entry_erased":
                 return self  # concerns the log, not who takes part
             case _:
@@ -139,6 +145,7 @@ class Registry:
             population=event.population,
             keys=before.keys if before else (),
             channels=tuple(event.channels),
+            support_ms=before.support_ms if before else 0,
         )
         kinds = self._kinds.get(event.oin, frozenset()) | {kind}
         return replace(self._with(participant), _kinds={**self._kinds, event.oin: kinds})
@@ -152,6 +159,17 @@ class Registry:
             raise RegieError("FIELD_INVALID", "this key was added before; none returns", field="key.key_id")
         key = Key(event.key.key_id, usage, event.key.public_key, event.signature)
         return self._with(replace(participant, keys=(*participant.keys, key)))
+
+    def _support_declared(self, index: int, event: pb.ParticipantSupportDeclared) -> Registry:
+        """The last word counts: an older one that comes again is refused. Who relies on it checks its signature."""
+        said = _declaration(event.declaration)
+        participant = self.participant(said.oin)
+        participant.key_by_id(event.key_id)
+        if said.time_ms <= participant.support_ms or not said.channels:
+            raise RegieError("WRITE_STALE", "a later declaration of this participant stands", field="time_ms")
+        return self._with(
+            replace(participant, channels=tuple(said.channels), support_ms=said.time_ms, support_index=index)
+        )
 
     def _key_retired(self, event: pb.ParticipantKeyRetired) -> Registry:
         participant = self.participant(event.oin)
@@ -252,6 +270,13 @@ class Registry:
     def kinds(self, oin: str) -> frozenset[str]:
         """Return every kind this OIN was ever registered as."""
         return self._kinds.get(oin, frozenset())
+
+
+def _declaration(data: bytes) -> pb.SupportDeclaration:
+    try:
+        return pb.SupportDeclaration.FromString(data)
+    except DecodeError:
+        raise RegieError("FIELD_INVALID", "expected a SupportDeclaration, got other bytes", "declaration") from None
 
 
 def check_separation(registry: Registry) -> None:

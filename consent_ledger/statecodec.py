@@ -5,22 +5,29 @@ A field added to state.py goes last in its tuple, with a default; any other chan
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from consent_ledger.state import EMPTY, Choice, Contact, Exchange, Pause, SubjectState
+from consent_ledger.others import Others
+from consent_ledger.state import EMPTY, Choice, Contact, Delivered, Exchange, Pause, SubjectState, Task
 
 _FORMAT = 1
 
 
 class _Stored(NamedTuple):
+    """Fields with a default are written only as far as there is something in them."""
+
     format: int
     written_ms: int
     choices: tuple[tuple[str, str, Choice], ...]
     pause: Pause | None
     contact: Contact | None
     exchanges: tuple[Exchange, ...]
+    delivered: tuple[Delivered, ...] = ()
+    solved: tuple[int, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    others: Others | None = None
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -31,8 +38,12 @@ def encode(state: SubjectState) -> bytes:
     """Return the bytes stored in ``subject.state``; empty for a subject about whom nothing was chosen or permitted."""
     if state == EMPTY:
         return b""
-    written_ms, choices, pause, contact, exchanges = state
+    written_ms, choices, pause, contact, exchanges, *rest = state
     listed = tuple([(*party, choice) for party, choice in choices.items()])
+    if any(rest):
+        while not rest[-1]:
+            del rest[-1]
+        return _ENCODER.encode((_FORMAT, written_ms, listed, pause, contact, exchanges, *rest))
     return _ENCODER.encode((_FORMAT, written_ms, listed, pause, contact, exchanges))
 
 
@@ -40,8 +51,10 @@ def decode(data: bytes) -> SubjectState:
     """Read stored bytes; raises ValueError on another format (then the projection must be rebuilt from the log)."""
     if not data:
         return EMPTY
-    version, written_ms, choices, pause, contact, exchanges = _DECODER.decode(data)
+    stored = _DECODER.decode(data)
+    version, written_ms, choices = stored[:3]
     if version != _FORMAT:
         raise ValueError(f"expected subject state of format {_FORMAT}, got {version}")
     by_party = {(sender, recipient): choice for sender, recipient, choice in choices}
-    return SubjectState(written_ms, by_party, pause, contact, exchanges)
+    rest: tuple[Any, ...] = stored[3:]
+    return SubjectState(written_ms, by_party, *rest)

@@ -100,11 +100,23 @@ def sentence(reason: int, date_ms: int, asker: str) -> Text:
     return _SENTENCES[reason](date_ms, asker)
 
 
+SOLVED_ALONE = Text("U loste het zelf op. Er is niets gedeeld.", "You solved it yourself. Nothing was shared.")
+"""To a resident who wanted to try it alone first: the sender did not report it again (AS4d)."""
+
+
 def waiting(agreed_ms: int) -> Text:
     """Tell a resident of something permitted that the recipient has not collected yet."""
     return Text(
         f"Nog niet opgehaald. U gaf hiervoor toestemming op {day_nl(agreed_ms)}.",
         f"Not collected yet. You agreed to this on {day_en(agreed_ms)}.",
+    )
+
+
+def not_collected(agreed_ms: int) -> Text:
+    """Tell a resident of something permitted that the recipient did not collect in time, so that nobody can open it."""
+    return Text(
+        f"Niet gedeeld. De ontvanger haalde het niet op tijd op. U gaf hiervoor toestemming op {day_nl(agreed_ms)}.",
+        f"Not shared. The recipient did not collect it in time. You agreed to this on {day_en(agreed_ms)}.",
     )
 
 

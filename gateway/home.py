@@ -17,15 +17,16 @@ from __future__ import annotations
 
 import stat
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 Role = Literal["gateway", "pseudonyms", "ledger", "viewer"]
 ROLES: tuple[Role, ...] = ("gateway", "pseudonyms", "ledger", "viewer")
-Service = Literal["gateway", "pseudonyms", "ledger", "viewer", "log", "witness"]
-SERVICES: tuple[Service, ...] = (*ROLES, "log", "witness")
-"""What has an address: the roles over gRPC; the public log (of the ledger) and the witness over HTTP."""
+Service = Literal["gateway", "pseudonyms", "ledger", "viewer", "desk", "log", "witness"]
+SERVICES: tuple[Service, ...] = (*ROLES, "desk", "log", "witness")
+"""What has an address: the roles over gRPC; over HTTP the viewer with its desk, the public log (of the ledger) and the
+witness."""
 
 
 class HomeError(Exception):
@@ -105,6 +106,7 @@ class Home:
     quorum: int = 0
     witnesses: tuple[WitnessSettings, ...] = ()
     ledger_database: str | None = None  # [ledger] database
+    viewer: dict[str, Any] = field(default_factory=dict)  # [viewer], read by gateway/viewer/settings.py
 
     @classmethod
     def open(cls, folder: Path) -> Home:
@@ -122,6 +124,7 @@ class Home:
                 quorum=int(settings.get("witnesses", {}).get("quorum", 0)),
                 witnesses=tuple(map(_witness, settings.get("witnesses", {}).get("known", ()))),
                 ledger_database=settings.get("ledger", {}).get("database"),
+                viewer=dict(settings.get("viewer", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise HomeError(f"{folder / 'regie.toml'} lacks {error}, or has it in another form") from None

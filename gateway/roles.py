@@ -38,6 +38,7 @@ from gateway.retention import announcing_of, erasing_by_age
 from gateway.rpc import RoleServer
 from gateway.server import Parts, Watch
 from gateway.v1 import directory_pb2_grpc, evaluator_pb2_grpc, exchange_pb2_grpc
+from gateway.viewer.role import build_viewer
 from gateway.web import HttpServer
 from gateway.witness.asking import open_publisher
 from gateway.witness.role import build_witness
@@ -196,6 +197,7 @@ BUILD: dict[str, Build] = {
     "ledger": build_ledger,
     "pseudonyms": build_pseudonyms,
     "gateway": build_gateway,
+    "viewer": build_viewer,
 }
 
 

@@ -21,7 +21,7 @@ from gateway.telemetry import traces
 from gateway.web import HttpServer
 
 GRPC_ROLES: tuple[Role, ...] = ("ledger", "pseudonyms", "gateway")
-STARTED_BEFORE: tuple[Service, ...] = ("witness", *GRPC_ROLES)
+STARTED_BEFORE: tuple[Service, ...] = ("witness", *GRPC_ROLES, "viewer")
 """Order of starting: a ledger asks its witnesses before it signs. Stopping is the other way round, so that what is in
 flight can still be finished."""
 
@@ -91,7 +91,7 @@ async def serving(
     settings: Settings | None = None,
     provider: TracerProvider | None = None,
 ) -> AsyncIterator[Serving]:
-    """Serve roles ("witness", "ledger", "pseudonyms", "gateway") of a home on its addresses until the block ends.
+    """Serve roles (``STARTED_BEFORE``) of a home on its addresses until the block ends.
 
     Yields when the servers listen and, when the ledger is one of them, when all answer health checks with SERVING.
     Raises HomeError (a role this home cannot serve, an address in use), RegieError OPERATORS_NOT_SEPARATE. Ending the

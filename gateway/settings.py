@@ -27,6 +27,7 @@ class Settings(BaseSettings):
 
     # Quotas (pseudonyms.md "Rows", rule 1): what one stolen organisation could ask before somebody notices.
     sender_signals_per_day: int = Field(default=200_000, ge=1)
+    sender_refusals_per_hour: int = Field(default=5_000, ge=1)
     portal_rows_per_day: int = Field(default=200_000, ge=1)
     recipient_rows_percent: int = Field(default=105, ge=100, le=1000)
     recipient_rows_per_day: int = Field(default=8, ge=0, le=100)  # beside that, for canaries (ADR 6)

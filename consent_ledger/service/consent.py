@@ -14,9 +14,15 @@ import grpc.aio
 from consent_ledger.clock import Clock
 from consent_ledger.errors import RegieError
 from consent_ledger.sequencer import Sequencer
+from consent_ledger.service import own
+from consent_ledger.service.company import others_of
 from consent_ledger.service.decision import LEDGER_EPOCH, check_kind
+from consent_ledger.service.entries import Row
+from consent_ledger.service.exchanges import Page
 from consent_ledger.service.ports import LedgerCrypto, Peer
-from consent_ledger.service.records import Row, record_of
+from consent_ledger.service.records import record_of
+from consent_ledger.service.summary import summary_of
+from consent_ledger.storage.ports import Snapshot
 from consent_ledger.v1 import consents_pb2 as pb
 from consent_ledger.v1.consents_pb2_grpc import ConsentServiceServicer
 from consent_ledger.writing.announce import Announcing
@@ -25,6 +31,7 @@ from consent_ledger.writing.record import PreparedChange, RecordWork
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Result = TypeVar("Result")
+_DEFAULT_LIMIT = 100
 
 
 class ConsentService(ConsentServiceServicer):
@@ -72,6 +79,54 @@ class ConsentService(ConsentServiceServicer):
         check_kind(self._peer(context), "viewer")
         work = await self._in_pool(lambda: self._prepare_erase(request))
         return await asyncio.wrap_future(self._sequencer.submit(work))
+
+    async def GetEntry(self, request: pb.GetEntryRequest, context: Context) -> pb.GetEntryResponse:
+        """Return one entry about these rows; raises ENTRY_UNKNOWN, the same for another's and for none."""
+        return await self._own(
+            context,
+            request.rows,
+            lambda snapshot, rows: own.entry_of(
+                snapshot, self._sequencer.registry, rows, _index(request.log_index), self._clock()
+            ),
+        )
+
+    async def GetProof(self, request: pb.GetProofRequest, context: Context) -> pb.GetProofResponse:
+        """Return the proof of one entry about these rows; raises ENTRY_UNKNOWN."""
+        index = _index(request.log_index)
+        return await self._own(context, request.rows, lambda snapshot, rows: own.proof_of(snapshot, rows, index))
+
+    async def GetChain(self, request: pb.GetChainRequest, context: Context) -> pb.GetChainResponse:
+        """Return the chains of these rows, newest first."""
+        limit, before = request.limit, _index(request.before_index)
+        return await self._own(
+            context, request.rows, lambda snapshot, rows: own.chain_of(snapshot, rows, limit, before)
+        )
+
+    async def OpenCopy(self, request: pb.OpenCopyRequest, context: Context) -> pb.OpenCopyResponse:
+        """Return what opens the copy of one signal about these rows; raises ENTRY_UNKNOWN or COPY_GONE."""
+        index = _index(request.log_index)
+        return await self._own(context, request.rows, lambda snapshot, rows: own.opening_of(snapshot, rows, index))
+
+    async def GetSummary(self, request: pb.GetSummaryRequest, context: Context) -> pb.GetSummaryResponse:
+        """Return counts over the newest exchanges of these rows."""
+        return await self._own(context, request.rows, lambda snapshot, rows: summary_of(snapshot, rows, self._clock()))
+
+    async def GetOthers(self, request: pb.GetOthersRequest, context: Context) -> pb.GetOthersResponse:
+        """Return who looked at these rows' record, and who acts in it."""
+        return await self._own(context, request.rows, lambda snapshot, rows: others_of(snapshot, rows, self._clock()))
+
+    async def _own(
+        self, context: Context, rows: Iterable[pb.Rows], read: Callable[[Snapshot, list[Row]], Result]
+    ) -> Result:
+        """Read for the viewer in one consistent state of the ledger."""
+        check_kind(self._peer(context), "viewer")
+
+        def run() -> Result:
+            wanted = self._rows(rows)
+            with self._sequencer.reader.snapshot() as snapshot:
+                return read(snapshot, wanted)
+
+        return await self._in_pool(run)
 
     def _preview(self, request: pb.PreviewErasureRequest) -> pb.PreviewErasureResponse:
         subjects = self._of_rows(request.rows, {})
@@ -130,23 +185,32 @@ class ConsentService(ConsentServiceServicer):
         return found
 
     def _read(self, request: pb.GetRecordRequest) -> pb.GetRecordResponse:
-        rows = [
-            Row(row.purpose, subject)
-            for row in request.rows
-            for subject in self._crypto.subjects(row.purpose, LEDGER_EPOCH, row.elements)
-        ]
+        rows = self._rows(request.rows)
+        page = Page(
+            request.limit or _DEFAULT_LIMIT,
+            _index(request.before_index),
+            request.organisation,
+            request.purpose,
+        )
         with self._sequencer.reader.snapshot() as snapshot:
-            return record_of(
-                snapshot,
-                self._sequencer.registry,
-                list(dict.fromkeys(rows)),
-                self._clock(),
-                limit=request.limit,
-                before_index=min(request.before_index, 2**62),
-            )
+            return record_of(snapshot, self._sequencer.registry, rows, self._clock(), page)
+
+    def _rows(self, rows: Iterable[pb.Rows]) -> list[Row]:
+        """Return the subjects of rows with their purposes, each once."""
+        found = (
+            Row(row.purpose, subject)
+            for row in rows
+            for subject in self._crypto.subjects(row.purpose, LEDGER_EPOCH, row.elements)
+        )
+        return list(dict.fromkeys(found))
 
     async def _in_pool(self, function: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+
+def _index(value: int) -> int:
+    """Return an index that fits the databases' integers; a larger one names nothing."""
+    return min(value, 2**62)
 
 
 def _entry(entry: Opened) -> pb.ErasableEntry:

@@ -19,14 +19,16 @@ from consent_ledger.errors import RegieError
 from consent_ledger.registry import Participant
 from consent_ledger.sequencer import Sequencer
 from consent_ledger.service.ports import LedgerCrypto, Peer
+from consent_ledger.service.tasks import TaskDesk
 from consent_ledger.service.tracing import trace_context
 from consent_ledger.service.validation import parse
-from consent_ledger.v1 import batch_pb2
+from consent_ledger.v1 import batch_pb2, events_pb2
 from consent_ledger.v1 import decisions_pb2 as pb
 from consent_ledger.v1.decisions_pb2_grpc import DecisionServiceServicer
 from consent_ledger.writing.afterwards import AcknowledgeWork, OutcomeWork
 from consent_ledger.writing.decision import DecideWork, check_fresh
 from consent_ledger.writing.release import ReleaseWork
+from consent_ledger.writing.support import SupportWork
 from consent_ledger.writing.work import Work
 
 SUITE = "regie-ristretto255-sha512-mlkem768x25519/1"
@@ -47,6 +49,7 @@ class DecisionService(DecisionServiceServicer):
         self._clock = clock
         self._pool = pool
         self._peer = peer
+        self._tasks = TaskDesk(sequencer, crypto)
 
     async def Decide(self, request: pb.DecideRequest, context: Context) -> pb.DecideResponse:
         """Decide a batch; the answer is signed and durable."""
@@ -72,6 +75,21 @@ class DecisionService(DecisionServiceServicer):
         self._check_peer(context)
         return await self._run(await self._in_pool(lambda: self._prepare_outcome(request)))
 
+    async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
+        """Tell an organisation what it is asked to do, sealed to it."""
+        self._check_peer(context)
+        return await self._in_pool(lambda: self._tasks.listed(request, self._clock()))
+
+    async def ReportTask(self, request: pb.ReportTaskRequest, context: Context) -> pb.ReportTaskResponse:
+        """Record what an organisation did about a task."""
+        self._check_peer(context)
+        return await self._run(await self._in_pool(lambda: self._tasks.work(request)))
+
+    async def DeclareSupport(self, request: pb.DeclareSupportRequest, context: Context) -> pb.DeclareSupportResponse:
+        """Publish through which channels a recipient can approach residents."""
+        self._check_peer(context)
+        return await self._run(await self._in_pool(lambda: self._prepare_support(request)))
+
     # -- preparing: everything that needs no transaction ------------------------------------------------------------
 
     def _prepare_decide(self, request: pb.DecideRequest, trace_id: bytes, span_id: bytes) -> DecideWork:
@@ -85,7 +103,7 @@ class DecisionService(DecisionServiceServicer):
             header.purpose, header.ledger_epoch, header_hash, request.sealed_ledger, request.evaluated
         )
         positions, subjects = tuple(opened.positions), tuple(opened.subjects)
-        if not len(positions) == len(subjects) == header.count:
+        if not len(positions) == len(subjects) == len(opened.severities) == header.count:
             raise RegieError("SEALED_PART_INVALID", "header and sealed part count different signals")
         return DecideWork(
             header=header,
@@ -99,6 +117,7 @@ class DecisionService(DecisionServiceServicer):
             sign=self._signs(b"regie/s/decision/v1"),
             trace_id=trace_id,
             span_id=span_id,
+            severities=tuple(opened.severities),
         )
 
     def _header(self, data: bytes) -> batch_pb2.BatchHeader:
@@ -148,6 +167,13 @@ class DecisionService(DecisionServiceServicer):
         report = parse(pb.OutcomeReport, self._crypto.open_outcome(request.header_hash, request.sealed), "report")
         name = sha256(b"regie/outcome/v1" + request.header_hash + digest).digest()
         return OutcomeWork(request.header_hash, request.recipient, report, name)
+
+    def _prepare_support(self, request: pb.DeclareSupportRequest) -> SupportWork:
+        said = parse(events_pb2.SupportDeclaration, request.declaration, "declaration")
+        _, key = self._signer(said.oin, request.key_id)
+        digest = sha256(request.declaration).digest()
+        self._crypto.verify(key, b"regie/s/support/v1", request.signature, digest)
+        return SupportWork(said, request)
 
     def _signer(self, oin: str, key_id: bytes) -> tuple[Participant, bytes]:
         """Return who says it signed, and its active public signing key of that id."""

@@ -43,9 +43,13 @@ class LogService(LogServiceServicer):
         self._public: tuple[int, float, pb.GetPublicEventsResponse] | None = None
 
     async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: Context) -> pb.GetCheckpointResponse:
-        """Return the newest signed checkpoint."""
-        head = await self._read(lambda snapshot: snapshot.head())
-        return pb.GetCheckpointResponse(checkpoint=head.checkpoint)
+        """Return the newest signed checkpoint, or the newest published one."""
+
+        def newest(snapshot: Snapshot) -> str:
+            published = snapshot.published() if request.published else None
+            return published.note if published else snapshot.head().checkpoint
+
+        return pb.GetCheckpointResponse(checkpoint=await self._read(newest))
 
     async def GetEntries(self, request: pb.GetEntriesRequest, context: Context) -> pb.GetEntriesResponse:
         """Return consecutive entries from a start; none beyond the end of the log."""

@@ -34,6 +34,11 @@ class OpenedBatch(Protocol):
         """Per position, in that order: the stored index of the resident (32 bytes)."""
         ...
 
+    @property
+    def severities(self) -> tuple[int, ...]:
+        """Per position, in that order: how serious the sender says the signal is (0: it does not say)."""
+        ...
+
     def opening(self, position: int, /) -> bytes:
         """Return v_i of a position: together with the recipient's k it opens the signal."""
         ...
@@ -69,6 +74,14 @@ class LedgerCrypto(Protocol):
 
     def open_outcome(self, header_hash: bytes, sealed: bytes) -> bytes:
         """Return OutcomeReport bytes; raises SEALED_PART_INVALID."""
+        ...
+
+    def seal_tasks(self, organisation_public: bytes, nonce: bytes, content: bytes) -> bytes:
+        """Return TaskList bytes sealed to an organisation, for one query of it."""
+        ...
+
+    def open_task(self, organisation: str, sealed: bytes) -> bytes:
+        """Return TaskReport bytes of an organisation; raises SEALED_PART_INVALID."""
         ...
 
     def sign(self, label: bytes, *parts: bytes) -> bytes:

@@ -57,10 +57,11 @@ class Erasures:
 _ENTRY = (
     "DELETE FROM payload WHERE idx = ?",
     "DELETE FROM change WHERE idx = ?",  # its request hash is that of a text which could be guessed
+    "DELETE FROM task WHERE idx = ?",  # nobody can answer what is no longer there
 )
 _EMPTY_PERMIT = """
 UPDATE permit SET decided_idx = -1, opening = NULL, subject = ?, released_idx = NULL, withheld_idx = NULL,
-acknowledged_idx = NULL WHERE header_hash = ? AND position = ?
+acknowledged_idx = NULL, outcome_idx = NULL WHERE header_hash = ? AND position = ?
 """
 _NO_ANSWER = "DELETE FROM pull_nonce WHERE header_hash = ?"
 

@@ -23,6 +23,7 @@ from consent_ledger.storage.rows import (
     PublishedRow,
     PullRow,
     SubjectRow,
+    TaskRow,
     Writes,
     unpack_indices,
 )
@@ -45,6 +46,7 @@ class Tables:
     permit: dict[tuple[bytes, int], PermitRow] = field(default_factory=dict)
     pulls: dict[tuple[bytes, bytes], PullRow] = field(default_factory=dict)
     change: dict[bytes, ChangeRow] = field(default_factory=dict)
+    asked: dict[int, TaskRow] = field(default_factory=dict)
     erased: dict[int, ErasedRow] = field(default_factory=dict)
 
     def copy(self) -> Tables:
@@ -119,6 +121,18 @@ class Tables:
         yield from (index for index in reversed(newest) if below is None or index < below)
         yield from (index for index in reversed(self.older_entries(key)) if below is None or index < below)
 
+    # -- tasks ------------------------------------------------------------------------------------------------------
+
+    def task(self, index: int) -> TaskRow | None:
+        """Return what the leaf at an index asks an organisation to do; None when it asks nothing, or is erased."""
+        return self.asked.get(index)
+
+    def tasks(self, organisation: str, after: int, count: int, *, done: bool) -> list[TaskRow]:
+        """Return the next ``count`` tasks of an organisation above an index; with ``done``, also done ones."""
+        who = organisation.encode()
+        rows = [self.asked[index] for index in sorted(self.asked) if index > after]
+        return [row for row in rows if row.organisation == who and (done or row.done_idx is None)][:count]
+
     # -- batches and answers ----------------------------------------------------------------------------------------
 
     def batch(self, header_hash: bytes) -> BatchRow | None:
@@ -137,6 +151,10 @@ class Tables:
     def permits(self, header_hash: bytes) -> dict[int, PermitRow]:
         """Return the permits of a batch by position, increasing."""
         return {position: row for (owner, position), row in sorted(self.permit.items()) if owner == header_hash}
+
+    def permits_at(self, keys: Collection[tuple[bytes, int]]) -> dict[tuple[bytes, int], PermitRow]:
+        """Return the permits at these places (header hash, position) that are there."""
+        return {key: self.permit[key] for key in keys if key in self.permit}
 
     def pull(self, header_hash: bytes, nonce: bytes) -> PullRow | None:
         """Return the stored answer to a pull."""
@@ -233,6 +251,7 @@ class MemoryStore(Tables):
             self.permit.update(((header_hash, position), row) for position, row in permits.items())
         self.pulls.update(writes.pulls)
         self.change.update(writes.changes)
+        self.asked.update(writes.tasks)
         self._erase(writes.erasures)
         for subject in [key for key, row in writes.subjects.items() if not row.seq]:
             del self.people[subject]
@@ -243,6 +262,7 @@ class MemoryStore(Tables):
     def _erase(self, erasures: Erasures) -> None:
         for index in erasures.entries:
             self.payload.pop(index, None)
+            self.asked.pop(index, None)
         for change_id in [row.change_id for row in self.change.values() if row.idx in erasures.entries]:
             del self.change[change_id]
         self.erased.update((key, row) for key, row in erasures.entries.items() if key not in erasures.announced)

@@ -18,6 +18,7 @@ from consent_ledger.storage.rows import (
     PublishedRow,
     PullRow,
     SubjectRow,
+    TaskRow,
     Writes,
 )
 
@@ -75,12 +76,32 @@ class Log(Protocol):
         """Return the permits of a batch by position, increasing."""
         ...
 
+    def task(self, index: int) -> TaskRow | None:
+        """Return what the leaf at an index asks an organisation to do; None when it asks nothing, or is erased."""
+        ...
+
+    def tasks(self, organisation: str, after: int, count: int, *, done: bool) -> list[TaskRow]:
+        """Return the next ``count`` tasks of an organisation above an index; with ``done``, also done ones."""
+        ...
+
 
 class Snapshot(Log, Protocol):
     """One consistent, durable state of a ledger."""
 
     def published(self) -> PublishedRow | None:
         """Return the newest witnessed checkpoint; None when there is none yet."""
+        ...
+
+    def subjects(self, ids: Collection[bytes]) -> dict[bytes, SubjectRow]:
+        """Return the subjects that are there, with their state decoded."""
+        ...
+
+    def batches_by_id(self, names: Collection[tuple[str, bytes]]) -> dict[tuple[str, bytes], BatchRow]:
+        """Return the batches of these senders and ids that are there."""
+        ...
+
+    def permits_at(self, keys: Collection[tuple[bytes, int]]) -> dict[tuple[bytes, int], PermitRow]:
+        """Return the permits at these places (header hash, position) that are there."""
         ...
 
     def subject(self, key: bytes) -> SubjectRow | None:

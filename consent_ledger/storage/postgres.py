@@ -147,10 +147,11 @@ class PostgresStore(PostgresReads):
         self._add("subject_entry", writes.entries)
         self._add("batch", list(writes.batches.values()))
         permits = [permit for permits in writes.permits.values() for permit in permits.values()]
-        became = ("opening", "released_idx", "withheld_idx", "acknowledged_idx")
+        became = ("opening", "released_idx", "withheld_idx", "acknowledged_idx", "outcome_idx")
         self._add("permit", permits, *became, key="header_hash, position")
         self._add("pull_nonce", list(writes.pulls.values()))
         self._add("change", list(writes.changes.values()))
+        self._add("task", list(writes.tasks.values()), "done_idx", key="idx")
         self._take(steps_after(writes.erasures, [key for key, row in writes.subjects.items() if not row.seq]))
         if writes.published:
             self._waiting.append((_PUBLISH, writes.published))

@@ -22,6 +22,7 @@ from consent_ledger.storage.rows import (
     PublishedRow,
     PullRow,
     SubjectRow,
+    TaskRow,
     unpack_indices,
 )
 from consent_ledger.storage.sqlite import unavailable
@@ -29,7 +30,10 @@ from consent_ledger.storage.sqlite import unavailable
 _BATCH = f"SELECT {', '.join(BatchRow._fields)} FROM batch WHERE"  # noqa: S608  (names of columns)
 _PERMITS = f"SELECT {', '.join(PermitRow._fields)} FROM permit WHERE header_hash = ? ORDER BY position"  # noqa: S608
 _PULL = f"SELECT {', '.join(PullRow._fields)} FROM pull_nonce WHERE header_hash = ? AND nonce = ?"  # noqa: S608
+_PERMITS_AT = f"SELECT {', '.join(PermitRow._fields)} FROM permit WHERE (header_hash, position) IN"  # noqa: S608
+_TASK = f"SELECT {', '.join(TaskRow._fields)} FROM task WHERE"  # noqa: S608
 _LAST = 2**63 - 1
+_INDICES = 256  # of a subject, in one question: whoever wants a page does not wait for all of them
 _NAMES = 1_000  # at most so many pairs in one question
 
 
@@ -130,13 +134,27 @@ class Reads(ABC):
         for index in reversed(unpack_indices(row[0]) if row else ()):
             if index < last:
                 yield index
-        sql = "SELECT idx FROM subject_entry WHERE subject = ? AND idx < ? ORDER BY idx DESC"
-        for found in self._all(sql, key, last):
-            yield found[0]
+        sql = f"SELECT idx FROM subject_entry WHERE subject = ? AND idx < ? ORDER BY idx DESC LIMIT {_INDICES}"  # noqa: S608
+        while found := self._all(sql, key, last):
+            yield from (row[0] for row in found)
+            last = found[-1][0]
 
     def older_entries(self, key: bytes) -> list[int]:
         """Return the log indices of a subject that are no longer in ``SubjectRow.recent``, increasing."""
         return [row[0] for row in self._all("SELECT idx FROM subject_entry WHERE subject = ? ORDER BY idx", key)]
+
+    # -- tasks ------------------------------------------------------------------------------------------------------
+
+    def task(self, index: int) -> TaskRow | None:
+        """Return what the leaf at an index asks an organisation to do; None when it asks nothing, or is erased."""
+        row = self._one(f"{_TASK} idx = ?", index)
+        return row and TaskRow(*row)
+
+    def tasks(self, organisation: str, after: int, count: int, *, done: bool) -> list[TaskRow]:
+        """Return the next ``count`` tasks of an organisation above an index; with ``done``, also done ones."""
+        which = "" if done else "AND done_idx IS NULL "
+        sql = f"{_TASK} organisation = ? AND idx > ? {which}ORDER BY idx LIMIT ?"
+        return [TaskRow(*row) for row in self._all(sql, organisation.encode(), after, count)]
 
     # -- batches and answers ----------------------------------------------------------------------------------------
 
@@ -164,6 +182,17 @@ class Reads(ABC):
     def permits(self, header_hash: bytes) -> dict[int, PermitRow]:
         """Return the permits of a batch by position, increasing."""
         return {row[1]: PermitRow(*row) for row in self._all(_PERMITS, header_hash)}
+
+    def permits_at(self, keys: Collection[tuple[bytes, int]]) -> dict[tuple[bytes, int], PermitRow]:
+        """Return the permits at these places (header hash, position) that are there."""
+        found: dict[tuple[bytes, int], PermitRow] = {}
+        listed = list(keys)
+        for start in range(0, len(listed), _NAMES):
+            part = listed[start : start + _NAMES]
+            marks = ",".join(["(?, ?)"] * len(part))
+            rows = self._all(f"{_PERMITS_AT} (VALUES {marks})", *itertools.chain(*part))
+            found.update(((row[0], row[1]), PermitRow(*row)) for row in rows)
+        return found
 
     def pull(self, header_hash: bytes, nonce: bytes) -> PullRow | None:
         """Return the stored answer to a pull."""

@@ -96,11 +96,12 @@ class PermitRow(NamedTuple):
     released_idx: int | None = None
     withheld_idx: int | None = None
     acknowledged_idx: int | None = None
+    outcome_idx: int | None = None  # the newest report
 
     @property
     def fresh(self) -> bool:
         """Whether nothing became of it since it was decided, so that it is not stored yet."""
-        return self.opening is not None and self[5:] == (None, None, None)
+        return self.opening is not None and self[5:] == (None, None, None, None)
 
 
 class PullRow(NamedTuple):
@@ -120,6 +121,15 @@ class ChangeRow(NamedTuple):
     request_hash: bytes
     result: bytes
     idx: int = -1
+
+
+class TaskRow(NamedTuple):
+    """What an organisation (its OIN in ASCII) is asked to do: the leaf that asks, and the one that says it is done."""
+
+    idx: int
+    organisation: bytes
+    due_ms: int
+    done_idx: int | None = None
 
 
 class PublishedRow(NamedTuple):
@@ -143,6 +153,7 @@ class Writes:
     permits: dict[bytes, dict[int, PermitRow]] = field(default_factory=dict)  # header hash -> position -> permit
     pulls: dict[tuple[bytes, bytes], PullRow] = field(default_factory=dict)
     changes: dict[bytes, ChangeRow] = field(default_factory=dict)
+    tasks: dict[int, TaskRow] = field(default_factory=dict)
     published: PublishedRow | None = None
     erasures: Erasures = field(default_factory=Erasures)
 
@@ -161,6 +172,7 @@ class Writes:
             self.permits.setdefault(header_hash, {}).update(permits)
         self.pulls.update(other.pulls)
         self.changes.update(other.changes)
+        self.tasks.update(other.tasks)
         self.published = other.published or self.published
 
     def any(self) -> bool:

@@ -21,7 +21,7 @@ from consent_ledger.errors import RegieError
 from consent_ledger.storage.tables import TRIGGERS, LedgerTable
 
 APPLICATION_ID = 0x52656769  # "Regi"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 6
 BUSY_MS = 5_000
 """How long a connection waits for a lock."""
 _CHUNK = 1 << 20

@@ -40,7 +40,7 @@ _TABLES = tables.LedgerTable.metadata.tables
 # Numbers and bytearrays only, as in ``append``: -1 and an empty opening stand for NULL.
 _BECAME = """
 UPDATE permit SET opening = nullif(?, x''), released_idx = nullif(?, -1), withheld_idx = nullif(?, -1),
-acknowledged_idx = nullif(?, -1) WHERE header_hash = ? AND position = ?
+acknowledged_idx = nullif(?, -1), outcome_idx = nullif(?, -1) WHERE header_hash = ? AND position = ?
 """
 
 # Only forward: larger, or as large and later. Replicas of a ledger publish side by side.
@@ -75,6 +75,7 @@ _INSERTS = {
     ).on_conflict_do_nothing(),
     "pull_nonce": _statement("pull_nonce"),
     "change": _statement("change"),
+    "task": _statement("task", "done_idx"),
 }
 
 
@@ -180,6 +181,7 @@ class LedgerStore(Reads):
         self._store_permits([permit for permits in writes.permits.values() for permit in permits.values()])
         self._insert("pull_nonce", list(writes.pulls.values()))
         self._insert("change", list(writes.changes.values()))
+        self._insert("task", list(writes.tasks.values()))
         self._take(steps_after(writes.erasures, [key for key, row in writes.subjects.items() if not row.seq]))
         if writes.published:
             self._connection.exec_driver_sql(_PUBLISH, tuple(writes.published))
@@ -267,10 +269,10 @@ def _new_permit(permit: PermitRow) -> tuple[bytearray, int, int, bytearray, byte
     )
 
 
-def _became(permit: PermitRow) -> tuple[bytearray, int, int, int, bytearray, int]:
-    released, withheld, acknowledged = (-1 if index is None else index for index in permit[5:])
+def _became(permit: PermitRow) -> tuple[bytearray, int, int, int, int, bytearray, int]:
+    released, withheld, acknowledged, outcome = (-1 if index is None else index for index in permit[5:])
     opening, header_hash = bytearray(permit.opening or b""), bytearray(permit.header_hash)
-    return opening, released, withheld, acknowledged, header_hash, permit.position
+    return opening, released, withheld, acknowledged, outcome, header_hash, permit.position
 
 
 def open_store(path: Path) -> LedgerStore:

@@ -8,7 +8,7 @@ SQLModel validates nothing for ``table=True`` classes: they are the schema, and 
 
 from typing import Any, ClassVar
 
-from sqlalchemy import ForeignKey, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, LargeBinary, Text, UniqueConstraint
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -124,6 +124,7 @@ class Permit(LedgerTable, table=True):
     released_idx: int | None = None
     withheld_idx: int | None = None
     acknowledged_idx: int | None = None
+    outcome_idx: int | None = None
 
 
 class PullNonce(LedgerTable, table=True):
@@ -158,6 +159,17 @@ class Erasure(LedgerTable, table=True):
     ground: str = Field(sa_type=Text)
     first: int
     erased_ms: int
+
+
+class Task(LedgerTable, table=True):
+    """What organisations are asked to do (questions, stop-use notices): ``idx`` is the leaf that asks, and opens it."""
+
+    __tablename__: ClassVar[Any] = "task"
+    __table_args__: ClassVar[Any] = (Index("ix_task_organisation", "organisation", "idx"), _STRICT)
+    idx: int = Field(primary_key=True)
+    organisation: bytes
+    due_ms: int
+    done_idx: int | None = None
 
 
 class Published(LedgerTable, table=True):

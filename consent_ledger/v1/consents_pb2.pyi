@@ -60,6 +60,13 @@ class Change(_message.Message):
     RESUME_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     PREFERENCES_FIELD_NUMBER: _builtins.int
+    ASK_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    ADD_REPRESENTATIVE_FIELD_NUMBER: _builtins.int
+    ACCEPT_REPRESENTATIVE_FIELD_NUMBER: _builtins.int
+    END_REPRESENTATIVE_FIELD_NUMBER: _builtins.int
+    ISSUE_CODE_FIELD_NUMBER: _builtins.int
+    CONFIRM_FIELD_NUMBER: _builtins.int
     change_id: _builtins.bytes
     """Random; the same id again gets the same answer."""
     created_ms: _builtins.int
@@ -82,6 +89,22 @@ class Change(_message.Message):
     def answer(self) -> Global___Answer: ...
     @_builtins.property
     def preferences(self) -> _events_pb2.Preferences: ...
+    @_builtins.property
+    def ask(self) -> Global___Ask: ...
+    @_builtins.property
+    def view(self) -> Global___View:
+        """Who else acts or looks."""
+
+    @_builtins.property
+    def add_representative(self) -> Global___AddRepresentative: ...
+    @_builtins.property
+    def accept_representative(self) -> Global___AcceptRepresentative: ...
+    @_builtins.property
+    def end_representative(self) -> Global___EndRepresentative: ...
+    @_builtins.property
+    def issue_code(self) -> Global___IssueCode: ...
+    @_builtins.property
+    def confirm(self) -> Global___Confirm: ...
     def __init__(
         self,
         *,
@@ -96,12 +119,19 @@ class Change(_message.Message):
         resume: Global___Resume | None = ...,
         answer: Global___Answer | None = ...,
         preferences: _events_pb2.Preferences | None = ...,
+        ask: Global___Ask | None = ...,
+        view: Global___View | None = ...,
+        add_representative: Global___AddRepresentative | None = ...,
+        accept_representative: Global___AcceptRepresentative | None = ...,
+        end_representative: Global___EndRepresentative | None = ...,
+        issue_code: Global___IssueCode | None = ...,
+        confirm: Global___Confirm | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "capture", b"capture", "grant", b"grant", "pause", b"pause", "preferences", b"preferences", "refuse", b"refuse", "resume", b"resume", "what", b"what", "withdraw", b"withdraw"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_representative", b"accept_representative", "add_representative", b"add_representative", "answer", b"answer", "ask", b"ask", "capture", b"capture", "confirm", b"confirm", "end_representative", b"end_representative", "grant", b"grant", "issue_code", b"issue_code", "pause", b"pause", "preferences", b"preferences", "refuse", b"refuse", "resume", b"resume", "view", b"view", "what", b"what", "withdraw", b"withdraw"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "capture", b"capture", "change_id", b"change_id", "created_ms", b"created_ms", "grant", b"grant", "pause", b"pause", "preferences", b"preferences", "refuse", b"refuse", "resume", b"resume", "rows", b"rows", "what", b"what", "withdraw", b"withdraw"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_representative", b"accept_representative", "add_representative", b"add_representative", "answer", b"answer", "ask", b"ask", "capture", b"capture", "change_id", b"change_id", "confirm", b"confirm", "created_ms", b"created_ms", "end_representative", b"end_representative", "grant", b"grant", "issue_code", b"issue_code", "pause", b"pause", "preferences", b"preferences", "refuse", b"refuse", "resume", b"resume", "rows", b"rows", "view", b"view", "what", b"what", "withdraw", b"withdraw"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["grant", "refuse", "withdraw", "pause", "resume", "answer", "preferences"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["grant", "refuse", "withdraw", "pause", "resume", "answer", "preferences", "ask", "view", "add_representative", "accept_representative", "end_representative", "issue_code", "confirm"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
@@ -117,12 +147,16 @@ class Grant(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     MONTHS_FIELD_NUMBER: _builtins.int
     VALID_FROM_MS_FIELD_NUMBER: _builtins.int
+    OCCASION_FIELD_NUMBER: _builtins.int
     mode: _events_pb2.Mode.ValueType
     threshold: _builtins.int
+    """Only signals of at least this severity, 1 to 4; 0 is every signal (R4). consent_ledger/severity.py has the words."""
     months: _builtins.int
     """3, 6 or 12 months (R6)."""
     valid_from_ms: _builtins.int
     """0: from now."""
+    occasion: _events_pb2.Occasion.ValueType
+    """OCCASION_LIFE_EVENT: "Er is iets veranderd" offered it, and it holds for 3 months (R33)."""
     @_builtins.property
     def scope(self) -> _events_pb2.Scope: ...
     @_builtins.property
@@ -136,10 +170,11 @@ class Grant(_message.Message):
         threshold: _builtins.int = ...,
         months: _builtins.int = ...,
         valid_from_ms: _builtins.int = ...,
+        occasion: _events_pb2.Occasion.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "mode", b"mode", "months", b"months", "scope", b"scope", "threshold", b"threshold", "valid_from_ms", b"valid_from_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "mode", b"mode", "months", b"months", "occasion", b"occasion", "scope", b"scope", "threshold", b"threshold", "valid_from_ms", b"valid_from_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -241,6 +276,77 @@ class Answer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Answer: _TypeAlias = Answer  # noqa: Y015
+
+@_typing.final
+class Ask(_message.Message):
+    """A question to an organisation (R21). The rows are of one purpose; change_id becomes the question's id, so that the
+    texts can be sealed with it before it is recorded. Recorded and answered for like every other change.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    ABOUT_INDEX_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
+    ORGANISATION_KEY_ID_FIELD_NUMBER: _builtins.int
+    SEALED_VIEWER_FIELD_NUMBER: _builtins.int
+    VIEWER_KEY_ID_FIELD_NUMBER: _builtins.int
+    organisation: _builtins.str
+    about_index: _builtins.int
+    """The exchange it is about: the index of its decision, one of these rows; 0: about none. A recipient can be asked only
+    about what was released to it, since it must not learn of anything else.
+    """
+    sealed: _builtins.bytes
+    """QuestionText sealed with info "regie/question/v1" || change_id, to this key of the organisation."""
+    organisation_key_id: _builtins.bytes
+    sealed_viewer: _builtins.bytes
+    """The same sealed with info "regie/question-copy/v1" || change_id, to this key of the viewer."""
+    viewer_key_id: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        organisation: _builtins.str = ...,
+        about_index: _builtins.int = ...,
+        sealed: _builtins.bytes = ...,
+        organisation_key_id: _builtins.bytes = ...,
+        sealed_viewer: _builtins.bytes = ...,
+        viewer_key_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_index", b"about_index", "organisation", b"organisation", "organisation_key_id", b"organisation_key_id", "sealed", b"sealed", "sealed_viewer", b"sealed_viewer", "viewer_key_id", b"viewer_key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ask: _TypeAlias = Ask  # noqa: Y015
+
+@_typing.final
+class QuestionText(_message.Message):
+    """What is sealed in a question or an answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    PADDING_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    language: _builtins.str
+    padding: _builtins.bytes
+    """Makes texts as long as one another."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        language: _builtins.str = ...,
+        padding: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "padding", b"padding", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuestionText: _TypeAlias = QuestionText  # noqa: Y015
 
 @_typing.final
 class RecordRequest(_message.Message):
@@ -375,10 +481,16 @@ class GetRecordRequest(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     BEFORE_INDEX_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """Newest first; at most this many exchanges (0: 100)."""
     before_index: _builtins.int
     """Only exchanges whose log index is below this one (0: from the newest)."""
+    organisation: _builtins.str
+    """Only exchanges sent or received by this organisation; empty: all."""
+    purpose: _builtins.str
+    """Only exchanges for this purpose; empty: all."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rows]: ...
     def __init__(
@@ -387,10 +499,12 @@ class GetRecordRequest(_message.Message):
         rows: _abc.Iterable[Global___Rows] | None = ...,
         limit: _builtins.int = ...,
         before_index: _builtins.int = ...,
+        organisation: _builtins.str = ...,
+        purpose: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_index", b"before_index", "limit", b"limit", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_index", b"before_index", "limit", b"limit", "organisation", b"organisation", "purpose", b"purpose", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -405,15 +519,26 @@ class GetRecordResponse(_message.Message):
     PAUSED_SINCE_MS_FIELD_NUMBER: _builtins.int
     PAUSED_UNTIL_MS_FIELD_NUMBER: _builtins.int
     PREFERENCES_FIELD_NUMBER: _builtins.int
+    NEXT_BEFORE_INDEX_FIELD_NUMBER: _builtins.int
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     paused_since_ms: _builtins.int
     """0: not paused."""
     paused_until_ms: _builtins.int
+    next_before_index: _builtins.int
+    """Ask again with this as before_index for what is older; 0: nothing is older."""
     @_builtins.property
     def choices(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChoiceRecord]: ...
     @_builtins.property
     def exchanges(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExchangeRecord]: ...
     @_builtins.property
     def preferences(self) -> _events_pb2.Preferences: ...
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuestionRecord]:
+        """Newest first."""
+
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoticeRecord]: ...
     def __init__(
         self,
         *,
@@ -422,14 +547,138 @@ class GetRecordResponse(_message.Message):
         paused_since_ms: _builtins.int = ...,
         paused_until_ms: _builtins.int = ...,
         preferences: _events_pb2.Preferences | None = ...,
+        next_before_index: _builtins.int = ...,
+        questions: _abc.Iterable[Global___QuestionRecord] | None = ...,
+        notices: _abc.Iterable[Global___NoticeRecord] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["preferences", b"preferences"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "exchanges", b"exchanges", "paused_since_ms", b"paused_since_ms", "paused_until_ms", b"paused_until_ms", "preferences", b"preferences"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "exchanges", b"exchanges", "next_before_index", b"next_before_index", "notices", b"notices", "paused_since_ms", b"paused_since_ms", "paused_until_ms", b"paused_until_ms", "preferences", b"preferences", "questions", b"questions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRecordResponse: _TypeAlias = GetRecordResponse  # noqa: Y015
+
+@_typing.final
+class QuestionRecord(_message.Message):
+    """A question to an organisation, as the resident sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    QUESTION_ID_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    ABOUT_INDEX_FIELD_NUMBER: _builtins.int
+    ASKED_MS_FIELD_NUMBER: _builtins.int
+    DUE_MS_FIELD_NUMBER: _builtins.int
+    ANSWERED_MS_FIELD_NUMBER: _builtins.int
+    ANSWERED_INDEX_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    SEALED_QUESTION_FIELD_NUMBER: _builtins.int
+    QUESTION_KEY_ID_FIELD_NUMBER: _builtins.int
+    SEALED_ANSWER_FIELD_NUMBER: _builtins.int
+    ANSWER_KEY_ID_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    question_id: _builtins.bytes
+    reference: _builtins.str
+    """For people: "VR-7K3M-9QPD" (consent_ledger/questions.py)."""
+    organisation: _builtins.str
+    purpose: _builtins.str
+    about_index: _builtins.int
+    """0: about no exchange."""
+    asked_ms: _builtins.int
+    due_ms: _builtins.int
+    answered_ms: _builtins.int
+    """0: not answered."""
+    answered_index: _builtins.int
+    overdue: _builtins.bool
+    sealed_question: _builtins.bytes
+    """The question and the answer, sealed to the viewer: see QuestionAsked and QuestionAnswered for the info strings."""
+    question_key_id: _builtins.bytes
+    sealed_answer: _builtins.bytes
+    answer_key_id: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        question_id: _builtins.bytes = ...,
+        reference: _builtins.str = ...,
+        organisation: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        about_index: _builtins.int = ...,
+        asked_ms: _builtins.int = ...,
+        due_ms: _builtins.int = ...,
+        answered_ms: _builtins.int = ...,
+        answered_index: _builtins.int = ...,
+        overdue: _builtins.bool = ...,
+        sealed_question: _builtins.bytes = ...,
+        question_key_id: _builtins.bytes = ...,
+        sealed_answer: _builtins.bytes = ...,
+        answer_key_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_index", b"about_index", "answer_key_id", b"answer_key_id", "answered_index", b"answered_index", "answered_ms", b"answered_ms", "asked_ms", b"asked_ms", "due_ms", b"due_ms", "log_index", b"log_index", "organisation", b"organisation", "overdue", b"overdue", "purpose", b"purpose", "question_id", b"question_id", "question_key_id", b"question_key_id", "reference", b"reference", "sealed_answer", b"sealed_answer", "sealed_question", b"sealed_question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuestionRecord: _TypeAlias = QuestionRecord  # noqa: Y015
+
+@_typing.final
+class NoticeRecord(_message.Message):
+    """A stop-use notice to a recipient, as the resident sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
+    BECAUSE_INDEX_FIELD_NUMBER: _builtins.int
+    NOTICED_MS_FIELD_NUMBER: _builtins.int
+    DUE_MS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_MS_FIELD_NUMBER: _builtins.int
+    HOW_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    recipient: _builtins.str
+    sender: _builtins.str
+    purpose: _builtins.str
+    because_index: _builtins.int
+    """The choice that led to it."""
+    noticed_ms: _builtins.int
+    due_ms: _builtins.int
+    acknowledged_ms: _builtins.int
+    """0: not acknowledged."""
+    how: _events_pb2.StopUse.ValueType
+    overdue: _builtins.bool
+    @_builtins.property
+    def released(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        recipient: _builtins.str = ...,
+        sender: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        released: _abc.Iterable[_builtins.int] | None = ...,
+        because_index: _builtins.int = ...,
+        noticed_ms: _builtins.int = ...,
+        due_ms: _builtins.int = ...,
+        acknowledged_ms: _builtins.int = ...,
+        how: _events_pb2.StopUse.ValueType = ...,
+        overdue: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_ms", b"acknowledged_ms", "because_index", b"because_index", "due_ms", b"due_ms", "how", b"how", "log_index", b"log_index", "noticed_ms", b"noticed_ms", "overdue", b"overdue", "purpose", b"purpose", "recipient", b"recipient", "released", b"released", "sender", b"sender"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeRecord: _TypeAlias = NoticeRecord  # noqa: Y015
 
 @_typing.final
 class ChoiceRecord(_message.Message):
@@ -443,6 +692,15 @@ class ChoiceRecord(_message.Message):
     WITHDRAWN_MS_FIELD_NUMBER: _builtins.int
     RECORDED_MS_FIELD_NUMBER: _builtins.int
     LOG_INDEX_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    CAPTURED_VIA_FIELD_NUMBER: _builtins.int
+    AWAITS_CONFIRMATION_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_INDEX_FIELD_NUMBER: _builtins.int
+    OCCASION_FIELD_NUMBER: _builtins.int
+    ENDS_WITHIN_DAYS_FIELD_NUMBER: _builtins.int
+    QUIET_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    SELF_FIRST_FIELD_NUMBER: _builtins.int
     mode: _events_pb2.Mode.ValueType
     valid_from_ms: _builtins.int
     valid_until_ms: _builtins.int
@@ -450,10 +708,29 @@ class ChoiceRecord(_message.Message):
     """0: not withdrawn."""
     recorded_ms: _builtins.int
     log_index: _builtins.int
+    threshold: _builtins.int
+    captured_via: _events_pb2.CapturedVia.ValueType
+    awaits_confirmation: _builtins.bool
+    """Recorded at the desk or on paper and not confirmed: it holds from valid_from_ms, or once confirmed (R37)."""
+    withdrawn_index: _builtins.int
+    """0: not withdrawn."""
+    occasion: _events_pb2.Occasion.ValueType
+    ends_within_days: _builtins.int
+    """30 or 7: ends within so many days, and the resident is told (R6); 0: not yet, or over."""
+    quiet_until_ms: _builtins.int
+    """After a no: until then the same organisation does not ask for this purpose again (R9). 0: may ask."""
     @_builtins.property
     def scope(self) -> _events_pb2.Scope: ...
     @_builtins.property
     def items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def asked(self) -> Global___AskRecord:
+        """VRAAG_MIJ_EERST: the newest question that a signal put to the resident."""
+
+    @_builtins.property
+    def self_first(self) -> Global___SelfFirstRecord:
+        """EERST_ZELF: the newest window in which the resident tries it alone."""
+
     def __init__(
         self,
         *,
@@ -465,14 +742,95 @@ class ChoiceRecord(_message.Message):
         withdrawn_ms: _builtins.int = ...,
         recorded_ms: _builtins.int = ...,
         log_index: _builtins.int = ...,
+        threshold: _builtins.int = ...,
+        captured_via: _events_pb2.CapturedVia.ValueType = ...,
+        awaits_confirmation: _builtins.bool = ...,
+        withdrawn_index: _builtins.int = ...,
+        occasion: _events_pb2.Occasion.ValueType = ...,
+        ends_within_days: _builtins.int = ...,
+        quiet_until_ms: _builtins.int = ...,
+        asked: Global___AskRecord | None = ...,
+        self_first: Global___SelfFirstRecord | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "scope", b"scope", "self_first", b"self_first"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "log_index", b"log_index", "mode", b"mode", "recorded_ms", b"recorded_ms", "scope", b"scope", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "withdrawn_ms", b"withdrawn_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "awaits_confirmation", b"awaits_confirmation", "captured_via", b"captured_via", "ends_within_days", b"ends_within_days", "items", b"items", "log_index", b"log_index", "mode", b"mode", "occasion", b"occasion", "quiet_until_ms", b"quiet_until_ms", "recorded_ms", b"recorded_ms", "scope", b"scope", "self_first", b"self_first", "threshold", b"threshold", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms", "withdrawn_index", b"withdrawn_index", "withdrawn_ms", b"withdrawn_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChoiceRecord: _TypeAlias = ChoiceRecord  # noqa: Y015
+
+@_typing.final
+class AskRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    OPENED_MS_FIELD_NUMBER: _builtins.int
+    DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    ANSWERED_MS_FIELD_NUMBER: _builtins.int
+    YES_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    """The decision that opened it."""
+    opened_ms: _builtins.int
+    deadline_ms: _builtins.int
+    """Silence until then is no."""
+    answered_ms: _builtins.int
+    """0: not answered."""
+    yes: _builtins.bool
+    open: _builtins.bool
+    """Waits for an answer of the resident."""
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        opened_ms: _builtins.int = ...,
+        deadline_ms: _builtins.int = ...,
+        answered_ms: _builtins.int = ...,
+        yes: _builtins.bool = ...,
+        open: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_ms", b"answered_ms", "deadline_ms", b"deadline_ms", "log_index", b"log_index", "open", b"open", "opened_ms", b"opened_ms", "yes", b"yes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskRecord: _TypeAlias = AskRecord  # noqa: Y015
+
+@_typing.final
+class SelfFirstRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    OPENED_MS_FIELD_NUMBER: _builtins.int
+    SELF_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    REPORT_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    SOLVED_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    """The decision that opened it."""
+    opened_ms: _builtins.int
+    self_until_ms: _builtins.int
+    """Until then the resident tries it alone; afterwards the sender may report it again, until report_until_ms."""
+    report_until_ms: _builtins.int
+    solved: _builtins.bool
+    """It is over and the sender reported nothing again: "U loste het zelf op." """
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        opened_ms: _builtins.int = ...,
+        self_until_ms: _builtins.int = ...,
+        report_until_ms: _builtins.int = ...,
+        solved: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index", "opened_ms", b"opened_ms", "report_until_ms", b"report_until_ms", "self_until_ms", b"self_until_ms", "solved", b"solved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SelfFirstRecord: _TypeAlias = SelfFirstRecord  # noqa: Y015
 
 @_typing.final
 class ExchangeRecord(_message.Message):
@@ -492,6 +850,17 @@ class ExchangeRecord(_message.Message):
     BATCH_ID_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
+    WITHHELD_INDEX_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_INDEX_FIELD_NUMBER: _builtins.int
+    OUTCOME_INDEX_FIELD_NUMBER: _builtins.int
+    DATE_MS_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    RELEASED_MS_FIELD_NUMBER: _builtins.int
+    OUTCOME_DUE_MS_FIELD_NUMBER: _builtins.int
+    OUTCOME_OVERDUE_FIELD_NUMBER: _builtins.int
+    SOLVED_BY_SELF_FIELD_NUMBER: _builtins.int
+    STOP_USE_NOTICED_MS_FIELD_NUMBER: _builtins.int
+    STOP_USE_ACKNOWLEDGED_MS_FIELD_NUMBER: _builtins.int
     log_index: _builtins.int
     time_ms: _builtins.int
     sender: _builtins.str
@@ -505,6 +874,25 @@ class ExchangeRecord(_message.Message):
     acknowledged_ms: _builtins.int
     batch_id: _builtins.bytes
     position: _builtins.int
+    withheld_index: _builtins.int
+    """0: not there."""
+    acknowledged_index: _builtins.int
+    outcome_index: _builtins.int
+    date_ms: _builtins.int
+    """The date that text speaks of (ms); 0: none."""
+    waiting: _builtins.bool
+    """Permitted and not collected, withheld or past its time."""
+    released_ms: _builtins.int
+    """0: not released."""
+    outcome_due_ms: _builtins.int
+    """Released, and the recipient has to say until then what it did (R22). 0: nothing to say, or said."""
+    outcome_overdue: _builtins.bool
+    """That time has passed."""
+    solved_by_self: _builtins.bool
+    """EERST_ZELF: nothing was shared, and the sender reported nothing again (AS4d)."""
+    stop_use_noticed_ms: _builtins.int
+    """The recipient was told to stop using it; 0: no."""
+    stop_use_acknowledged_ms: _builtins.int
     @_builtins.property
     def items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -530,10 +918,21 @@ class ExchangeRecord(_message.Message):
         batch_id: _builtins.bytes = ...,
         position: _builtins.int = ...,
         outcome: _events_pb2.OutcomeReported | None = ...,
+        withheld_index: _builtins.int = ...,
+        acknowledged_index: _builtins.int = ...,
+        outcome_index: _builtins.int = ...,
+        date_ms: _builtins.int = ...,
+        waiting: _builtins.bool = ...,
+        released_ms: _builtins.int = ...,
+        outcome_due_ms: _builtins.int = ...,
+        outcome_overdue: _builtins.bool = ...,
+        solved_by_self: _builtins.bool = ...,
+        stop_use_noticed_ms: _builtins.int = ...,
+        stop_use_acknowledged_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_ms", b"acknowledged_ms", "batch_id", b"batch_id", "items", b"items", "log_index", b"log_index", "outcome", b"outcome", "position", b"position", "purpose", b"purpose", "reason", b"reason", "recipient", b"recipient", "released_index", b"released_index", "sender", b"sender", "text", b"text", "time_ms", b"time_ms", "withheld_reason", b"withheld_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_index", b"acknowledged_index", "acknowledged_ms", b"acknowledged_ms", "batch_id", b"batch_id", "date_ms", b"date_ms", "items", b"items", "log_index", b"log_index", "outcome", b"outcome", "outcome_due_ms", b"outcome_due_ms", "outcome_index", b"outcome_index", "outcome_overdue", b"outcome_overdue", "position", b"position", "purpose", b"purpose", "reason", b"reason", "recipient", b"recipient", "released_index", b"released_index", "released_ms", b"released_ms", "sender", b"sender", "solved_by_self", b"solved_by_self", "stop_use_acknowledged_ms", b"stop_use_acknowledged_ms", "stop_use_noticed_ms", b"stop_use_noticed_ms", "text", b"text", "time_ms", b"time_ms", "waiting", b"waiting", "withheld_index", b"withheld_index", "withheld_reason", b"withheld_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -732,3 +1131,859 @@ class EraseReceipt(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EraseReceipt: _TypeAlias = EraseReceipt  # noqa: Y015
+
+@_typing.final
+class GetEntryRequest(_message.Message):
+    """-- The resident's own view -------------------------------------------------------------------------------------------"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rows]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___Rows] | None = ...,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEntryRequest: _TypeAlias = GetEntryRequest  # noqa: Y015
+
+@_typing.final
+class EntryEvent(_message.Message):
+    """An event with its place in the log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    time_ms: _builtins.int
+    kind: _builtins.str
+    """Name of the event in Event.body, for example "consent_granted"."""
+    @_builtins.property
+    def event(self) -> _events_pb2.Event:
+        """Absent when it is erased."""
+
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        time_ms: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        event: _events_pb2.Event | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "kind", b"kind", "log_index", b"log_index", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntryEvent: _TypeAlias = EntryEvent  # noqa: Y015
+
+@_typing.final
+class GetEntryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    DECIDING_FIELD_NUMBER: _builtins.int
+    FOLLOWED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entry(self) -> Global___EntryEvent: ...
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Purposes of the rows that it is about."""
+
+    @_builtins.property
+    def exchange(self) -> Global___ExchangeRecord:
+        """Of an exchange: the whole of it, whichever of its entries was asked for."""
+
+    @_builtins.property
+    def deciding(self) -> _containers.RepeatedCompositeFieldContainer[Global___EntryEvent]:
+        """"Why is this allowed?" (R20): the events that decided it, in the order of the log."""
+
+    @_builtins.property
+    def followed(self) -> _containers.RepeatedCompositeFieldContainer[Global___EntryEvent]:
+        """What followed: release, stop at delivery, acknowledgement, outcome; in the order of the log."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___EntryEvent | None = ...,
+        purposes: _abc.Iterable[_builtins.str] | None = ...,
+        exchange: Global___ExchangeRecord | None = ...,
+        deciding: _abc.Iterable[Global___EntryEvent] | None = ...,
+        followed: _abc.Iterable[Global___EntryEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "exchange", b"exchange"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deciding", b"deciding", "entry", b"entry", "exchange", b"exchange", "followed", b"followed", "purposes", b"purposes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEntryResponse: _TypeAlias = GetEntryResponse  # noqa: Y015
+
+@_typing.final
+class GetProofRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rows]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___Rows] | None = ...,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProofRequest: _TypeAlias = GetProofRequest  # noqa: Y015
+
+@_typing.final
+class GetProofResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOF_FIELD_NUMBER: _builtins.int
+    PRIVATE_PART_FIELD_NUMBER: _builtins.int
+    WITNESSED_FIELD_NUMBER: _builtins.int
+    proof: _builtins.str
+    """c2sp.org/tlog-proof; its extra data is the salt (32 bytes) and the event's bytes."""
+    private_part: _builtins.bytes
+    """PrivatePart bytes, which the event's digest binds."""
+    witnessed: _builtins.bool
+    """The proof's checkpoint is cosigned by a quorum of witnesses. If not: the entry is newer than the last that is."""
+    def __init__(
+        self,
+        *,
+        proof: _builtins.str = ...,
+        private_part: _builtins.bytes = ...,
+        witnessed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["private_part", b"private_part", "proof", b"proof", "witnessed", b"witnessed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProofResponse: _TypeAlias = GetProofResponse  # noqa: Y015
+
+@_typing.final
+class GetChainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    BEFORE_INDEX_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """Links per chain; 0: 100."""
+    before_index: _builtins.int
+    """Only links whose log index is below this one (0: from the newest)."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rows]:
+        """All of one purpose, usually: each identifier scheme has its own chain."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___Rows] | None = ...,
+        limit: _builtins.int = ...,
+        before_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_index", b"before_index", "limit", b"limit", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetChainRequest: _TypeAlias = GetChainRequest  # noqa: Y015
+
+@_typing.final
+class GetChainResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAINS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def chains(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chain]: ...
+    def __init__(
+        self,
+        *,
+        chains: _abc.Iterable[Global___Chain] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chains", b"chains"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetChainResponse: _TypeAlias = GetChainResponse  # noqa: Y015
+
+@_typing.final
+class Chain(_message.Message):
+    """The events about one subject. Each names the one before it, so that the newest, proven, proves all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    NEWEST_SEQ_FIELD_NUMBER: _builtins.int
+    NEWEST_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
+    NEXT_BEFORE_INDEX_FIELD_NUMBER: _builtins.int
+    purpose: _builtins.str
+    subject: _builtins.bytes
+    newest_seq: _builtins.int
+    """Count of the newest event, and SHA-256 of its commitment; 0 and empty when there is none."""
+    newest: _builtins.bytes
+    next_before_index: _builtins.int
+    """Ask again with this as before_index for what is older; 0: nothing is older."""
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainLink]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        purpose: _builtins.str = ...,
+        subject: _builtins.bytes = ...,
+        newest_seq: _builtins.int = ...,
+        newest: _builtins.bytes = ...,
+        links: _abc.Iterable[Global___ChainLink] | None = ...,
+        next_before_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["links", b"links", "newest", b"newest", "newest_seq", b"newest_seq", "next_before_index", b"next_before_index", "purpose", b"purpose", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Chain: _TypeAlias = Chain  # noqa: Y015
+
+@_typing.final
+class ChainLink(_message.Message):
+    """What opens one commitment. An erased event has none: the count has a gap there, and a RecordErased above it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    PRIVATE_PART_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    salt: _builtins.bytes
+    event: _builtins.bytes
+    private_part: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        salt: _builtins.bytes = ...,
+        event: _builtins.bytes = ...,
+        private_part: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "log_index", b"log_index", "private_part", b"private_part", "salt", b"salt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainLink: _TypeAlias = ChainLink  # noqa: Y015
+
+@_typing.final
+class OpenCopyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    """Of the decision."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rows]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___Rows] | None = ...,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenCopyRequest: _TypeAlias = OpenCopyRequest  # noqa: Y015
+
+@_typing.final
+class OpenCopyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_HASH_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
+    ROOT_FIELD_NUMBER: _builtins.int
+    header_hash: _builtins.bytes
+    position: _builtins.int
+    opening: _builtins.bytes
+    """v_i. With the key that encV holds it opens this one signal."""
+    root: _builtins.bytes
+    """Root over the ciphertexts, as the decision's entry in the log has it."""
+    def __init__(
+        self,
+        *,
+        header_hash: _builtins.bytes = ...,
+        position: _builtins.int = ...,
+        opening: _builtins.bytes = ...,
+        root: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header_hash", b"header_hash", "opening", b"opening", "position", b"position", "root", b"root"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenCopyResponse: _TypeAlias = OpenCopyResponse  # noqa: Y015
+
+@_typing.final
+class GetSummaryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rows]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___Rows] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSummaryRequest: _TypeAlias = GetSummaryRequest  # noqa: Y015
+
+@_typing.final
+class Count(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARED_FIELD_NUMBER: _builtins.int
+    BLOCKED_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    shared: _builtins.int
+    blocked: _builtins.int
+    waiting: _builtins.int
+    """Not shared yet: the resident decides, or the recipient has not collected it."""
+    def __init__(
+        self,
+        *,
+        shared: _builtins.int = ...,
+        blocked: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "shared", b"shared", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Count: _TypeAlias = Count  # noqa: Y015
+
+@_typing.final
+class MonthCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MONTH_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    month: _builtins.str
+    """"2026-03"."""
+    @_builtins.property
+    def count(self) -> Global___Count: ...
+    def __init__(
+        self,
+        *,
+        month: _builtins.str = ...,
+        count: Global___Count | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "month", b"month"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MonthCount: _TypeAlias = MonthCount  # noqa: Y015
+
+@_typing.final
+class PartyCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENDER_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    NEWEST_MS_FIELD_NUMBER: _builtins.int
+    sender: _builtins.str
+    recipient: _builtins.str
+    purpose: _builtins.str
+    newest_ms: _builtins.int
+    @_builtins.property
+    def count(self) -> Global___Count: ...
+    def __init__(
+        self,
+        *,
+        sender: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        count: Global___Count | None = ...,
+        newest_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "newest_ms", b"newest_ms", "purpose", b"purpose", "recipient", b"recipient", "sender", b"sender"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartyCount: _TypeAlias = PartyCount  # noqa: Y015
+
+@_typing.final
+class GetSummaryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MONTHS_FIELD_NUMBER: _builtins.int
+    PARTIES_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """Only the newest exchanges were counted: there are more."""
+    @_builtins.property
+    def months(self) -> _containers.RepeatedCompositeFieldContainer[Global___MonthCount]:
+        """Newest month first, months without anything left out."""
+
+    @_builtins.property
+    def parties(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartyCount]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        months: _abc.Iterable[Global___MonthCount] | None = ...,
+        parties: _abc.Iterable[Global___PartyCount] | None = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["months", b"months", "more", b"more", "parties", b"parties"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSummaryResponse: _TypeAlias = GetSummaryResponse  # noqa: Y015
+
+@_typing.final
+class View(_message.Message):
+    """-- Who else acts or looks (R23, R36-R38) -----------------------------------------------------------------------------
+
+    Somebody looked: recorded once per person, kind and UTC day; again on that day it gets the same index.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    kind: _events_pb2.ViewKind.ValueType
+    def __init__(
+        self,
+        *,
+        kind: _events_pb2.ViewKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___View: _TypeAlias = View  # noqa: Y015
+
+@_typing.final
+class AddRepresentative(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    MANDATE_FIELD_NUMBER: _builtins.int
+    RELATION_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    MONTHS_FIELD_NUMBER: _builtins.int
+    CODE_HASH_FIELD_NUMBER: _builtins.int
+    reference: _builtins.bytes
+    mandate: _events_pb2.Mandate.ValueType
+    relation: _events_pb2.Relation.ValueType
+    months: _builtins.int
+    """3, 6 or 12 months."""
+    code_hash: _builtins.bytes
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: every purpose."""
+
+    def __init__(
+        self,
+        *,
+        reference: _builtins.bytes = ...,
+        mandate: _events_pb2.Mandate.ValueType = ...,
+        relation: _events_pb2.Relation.ValueType = ...,
+        purposes: _abc.Iterable[_builtins.str] | None = ...,
+        months: _builtins.int = ...,
+        code_hash: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_hash", b"code_hash", "mandate", b"mandate", "months", b"months", "purposes", b"purposes", "reference", b"reference", "relation", b"relation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddRepresentative: _TypeAlias = AddRepresentative  # noqa: Y015
+
+@_typing.final
+class AcceptRepresentative(_message.Message):
+    """Of the invitation with this code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHO_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    who: _builtins.bytes
+    code: _builtins.str
+    """The code that the resident gave them."""
+    def __init__(
+        self,
+        *,
+        who: _builtins.bytes = ...,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcceptRepresentative: _TypeAlias = AcceptRepresentative  # noqa: Y015
+
+@_typing.final
+class EndRepresentative(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    reference: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        reference: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndRepresentative: _TypeAlias = EndRepresentative  # noqa: Y015
+
+@_typing.final
+class IssueCode(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    CODE_HASH_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    case_id: _builtins.bytes
+    code_hash: _builtins.bytes
+    channel: _events_pb2.CodeChannel.ValueType
+    def __init__(
+        self,
+        *,
+        case_id: _builtins.bytes = ...,
+        code_hash: _builtins.bytes = ...,
+        channel: _events_pb2.CodeChannel.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_id", b"case_id", "channel", b"channel", "code_hash", b"code_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueCode: _TypeAlias = IssueCode  # noqa: Y015
+
+@_typing.final
+class Confirm(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    GRANTED_INDEX_FIELD_NUMBER: _builtins.int
+    granted_index: _builtins.int
+    @_builtins.property
+    def scope(self) -> _events_pb2.Scope: ...
+    def __init__(
+        self,
+        *,
+        scope: _events_pb2.Scope | None = ...,
+        granted_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted_index", b"granted_index", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Confirm: _TypeAlias = Confirm  # noqa: Y015
+
+@_typing.final
+class GetOthersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rows]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___Rows] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOthersRequest: _TypeAlias = GetOthersRequest  # noqa: Y015
+
+@_typing.final
+class GetOthersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIEWS_FIELD_NUMBER: _builtins.int
+    REPRESENTATIVES_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def views(self) -> _containers.RepeatedCompositeFieldContainer[Global___ViewRecord]:
+        """Newest first, the newest 100."""
+
+    @_builtins.property
+    def representatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___RepresentativeRecord]:
+        """Those that hold first, then newest first."""
+
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttemptRecord]: ...
+    def __init__(
+        self,
+        *,
+        views: _abc.Iterable[Global___ViewRecord] | None = ...,
+        representatives: _abc.Iterable[Global___RepresentativeRecord] | None = ...,
+        attempts: _abc.Iterable[Global___AttemptRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "representatives", b"representatives", "views", b"views"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOthersResponse: _TypeAlias = GetOthersResponse  # noqa: Y015
+
+@_typing.final
+class ViewRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    time_ms: _builtins.int
+    kind: _events_pb2.ViewKind.ValueType
+    @_builtins.property
+    def capture(self) -> _events_pb2.Capture: ...
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        time_ms: _builtins.int = ...,
+        kind: _events_pb2.ViewKind.ValueType = ...,
+        capture: _events_pb2.Capture | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "kind", b"kind", "log_index", b"log_index", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ViewRecord: _TypeAlias = ViewRecord  # noqa: Y015
+
+@_typing.final
+class RepresentativeRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    MANDATE_FIELD_NUMBER: _builtins.int
+    RELATION_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    ADDED_MS_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    ACCEPTED_MS_FIELD_NUMBER: _builtins.int
+    ENDED_MS_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    reference: _builtins.bytes
+    mandate: _events_pb2.Mandate.ValueType
+    relation: _events_pb2.Relation.ValueType
+    added_ms: _builtins.int
+    valid_until_ms: _builtins.int
+    accepted_ms: _builtins.int
+    """0: invited, not accepted."""
+    ended_ms: _builtins.int
+    """0: not ended."""
+    who: _builtins.bytes
+    log_index: _builtins.int
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        reference: _builtins.bytes = ...,
+        mandate: _events_pb2.Mandate.ValueType = ...,
+        relation: _events_pb2.Relation.ValueType = ...,
+        purposes: _abc.Iterable[_builtins.str] | None = ...,
+        added_ms: _builtins.int = ...,
+        valid_until_ms: _builtins.int = ...,
+        accepted_ms: _builtins.int = ...,
+        ended_ms: _builtins.int = ...,
+        who: _builtins.bytes = ...,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_ms", b"accepted_ms", "added_ms", b"added_ms", "ended_ms", b"ended_ms", "log_index", b"log_index", "mandate", b"mandate", "purposes", b"purposes", "reference", b"reference", "relation", b"relation", "valid_until_ms", b"valid_until_ms", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepresentativeRecord: _TypeAlias = RepresentativeRecord  # noqa: Y015
+
+@_typing.final
+class AttemptRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    time_ms: _builtins.int
+    @_builtins.property
+    def attempt(self) -> _events_pb2.AttemptRefused: ...
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        time_ms: _builtins.int = ...,
+        attempt: _events_pb2.AttemptRefused | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "log_index", b"log_index", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttemptRecord: _TypeAlias = AttemptRecord  # noqa: Y015
+
+@_typing.final
+class SignalCopy(_message.Message):
+    """-- What the viewer's pages are given in clear; never on the wire to the ledger ---------------------------------------
+
+    The readable copy of one signal (R18).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    NOT_SHARED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___CopyLine]: ...
+    @_builtins.property
+    def not_shared(self) -> _events_pb2.Text:
+        """What was not shared, said by the purpose."""
+
+    def __init__(
+        self,
+        *,
+        lines: _abc.Iterable[Global___CopyLine] | None = ...,
+        not_shared: _events_pb2.Text | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["not_shared", b"not_shared"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "not_shared", b"not_shared"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignalCopy: _TypeAlias = SignalCopy  # noqa: Y015
+
+@_typing.final
+class CopyLine(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def label(self) -> _events_pb2.Text: ...
+    @_builtins.property
+    def value(self) -> _events_pb2.Text: ...
+    def __init__(
+        self,
+        *,
+        label: _events_pb2.Text | None = ...,
+        value: _events_pb2.Text | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyLine: _TypeAlias = CopyLine  # noqa: Y015
+
+@_typing.final
+class QuestionInClear(_message.Message):
+    """A question of the resident with its texts (R21)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    answer: _builtins.str
+    @_builtins.property
+    def record(self) -> Global___QuestionRecord: ...
+    def __init__(
+        self,
+        *,
+        record: Global___QuestionRecord | None = ...,
+        text: _builtins.str = ...,
+        answer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "record", b"record", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuestionInClear: _TypeAlias = QuestionInClear  # noqa: Y015

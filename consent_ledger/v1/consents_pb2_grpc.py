@@ -56,6 +56,36 @@ class ConsentServiceStub:
                 request_serializer=consent__ledger_dot_v1_dot_consents__pb2.EraseRequest.SerializeToString,
                 response_deserializer=consent__ledger_dot_v1_dot_consents__pb2.EraseResponse.FromString,
                 _registered_method=True)
+        self.GetEntry = channel.unary_unary(
+                '/consent_ledger.v1.ConsentService/GetEntry',
+                request_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetEntryRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetEntryResponse.FromString,
+                _registered_method=True)
+        self.GetProof = channel.unary_unary(
+                '/consent_ledger.v1.ConsentService/GetProof',
+                request_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetProofRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetProofResponse.FromString,
+                _registered_method=True)
+        self.GetChain = channel.unary_unary(
+                '/consent_ledger.v1.ConsentService/GetChain',
+                request_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetChainRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetChainResponse.FromString,
+                _registered_method=True)
+        self.OpenCopy = channel.unary_unary(
+                '/consent_ledger.v1.ConsentService/OpenCopy',
+                request_serializer=consent__ledger_dot_v1_dot_consents__pb2.OpenCopyRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_consents__pb2.OpenCopyResponse.FromString,
+                _registered_method=True)
+        self.GetSummary = channel.unary_unary(
+                '/consent_ledger.v1.ConsentService/GetSummary',
+                request_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetSummaryRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetSummaryResponse.FromString,
+                _registered_method=True)
+        self.GetOthers = channel.unary_unary(
+                '/consent_ledger.v1.ConsentService/GetOthers',
+                request_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetOthersRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetOthersResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer:
@@ -90,6 +120,50 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEntry(self, request, context):
+        """-- The resident's own view. An index that is not of these rows is answered as one that does not exist. --
+
+        One entry about these rows, with the events that decided it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProof(self, request, context):
+        """Proof that one entry about these rows is in the log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChain(self, request, context):
+        """The chain of events about these rows, newest first, so that a hidden one shows as a gap.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenCopy(self, request, context):
+        """What opens the resident's copy of a signal, together with the viewer's key (R18).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSummary(self, request, context):
+        """Counts over the newest exchanges: per month and per organisation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOthers(self, request, context):
+        """Who looked (R23), who represents (R38), and what was tried and refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +186,36 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.Erase,
                     request_deserializer=consent__ledger_dot_v1_dot_consents__pb2.EraseRequest.FromString,
                     response_serializer=consent__ledger_dot_v1_dot_consents__pb2.EraseResponse.SerializeToString,
+            ),
+            'GetEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEntry,
+                    request_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetEntryRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetEntryResponse.SerializeToString,
+            ),
+            'GetProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProof,
+                    request_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetProofRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetProofResponse.SerializeToString,
+            ),
+            'GetChain': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChain,
+                    request_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetChainRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetChainResponse.SerializeToString,
+            ),
+            'OpenCopy': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenCopy,
+                    request_deserializer=consent__ledger_dot_v1_dot_consents__pb2.OpenCopyRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_consents__pb2.OpenCopyResponse.SerializeToString,
+            ),
+            'GetSummary': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSummary,
+                    request_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetSummaryRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetSummaryResponse.SerializeToString,
+            ),
+            'GetOthers': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOthers,
+                    request_deserializer=consent__ledger_dot_v1_dot_consents__pb2.GetOthersRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_consents__pb2.GetOthersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +327,168 @@ class ConsentService:
             '/consent_ledger.v1.ConsentService/Erase',
             consent__ledger_dot_v1_dot_consents__pb2.EraseRequest.SerializeToString,
             consent__ledger_dot_v1_dot_consents__pb2.EraseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.ConsentService/GetEntry',
+            consent__ledger_dot_v1_dot_consents__pb2.GetEntryRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_consents__pb2.GetEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.ConsentService/GetProof',
+            consent__ledger_dot_v1_dot_consents__pb2.GetProofRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_consents__pb2.GetProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.ConsentService/GetChain',
+            consent__ledger_dot_v1_dot_consents__pb2.GetChainRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_consents__pb2.GetChainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenCopy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.ConsentService/OpenCopy',
+            consent__ledger_dot_v1_dot_consents__pb2.OpenCopyRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_consents__pb2.OpenCopyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSummary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.ConsentService/GetSummary',
+            consent__ledger_dot_v1_dot_consents__pb2.GetSummaryRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_consents__pb2.GetSummaryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOthers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.ConsentService/GetOthers',
+            consent__ledger_dot_v1_dot_consents__pb2.GetOthersRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_consents__pb2.GetOthersResponse.FromString,
             options,
             channel_credentials,
             insecure,

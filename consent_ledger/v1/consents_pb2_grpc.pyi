@@ -42,6 +42,21 @@ class ConsentServiceStub:
     """What Erase would erase; changes nothing."""
     Erase: _grpc.UnaryUnaryMultiCallable[_consents_pb2.EraseRequest, _consents_pb2.EraseResponse]
     """Erase everything the ledger holds about one resident in these purposes. Whatever stood before stands no more."""
+    GetEntry: _grpc.UnaryUnaryMultiCallable[_consents_pb2.GetEntryRequest, _consents_pb2.GetEntryResponse]
+    """-- The resident's own view. An index that is not of these rows is answered as one that does not exist. --
+
+    One entry about these rows, with the events that decided it.
+    """
+    GetProof: _grpc.UnaryUnaryMultiCallable[_consents_pb2.GetProofRequest, _consents_pb2.GetProofResponse]
+    """Proof that one entry about these rows is in the log."""
+    GetChain: _grpc.UnaryUnaryMultiCallable[_consents_pb2.GetChainRequest, _consents_pb2.GetChainResponse]
+    """The chain of events about these rows, newest first, so that a hidden one shows as a gap."""
+    OpenCopy: _grpc.UnaryUnaryMultiCallable[_consents_pb2.OpenCopyRequest, _consents_pb2.OpenCopyResponse]
+    """What opens the resident's copy of a signal, together with the viewer's key (R18)."""
+    GetSummary: _grpc.UnaryUnaryMultiCallable[_consents_pb2.GetSummaryRequest, _consents_pb2.GetSummaryResponse]
+    """Counts over the newest exchanges: per month and per organisation."""
+    GetOthers: _grpc.UnaryUnaryMultiCallable[_consents_pb2.GetOthersRequest, _consents_pb2.GetOthersResponse]
+    """Who looked (R23), who represents (R38), and what was tried and refused."""
 
 @_typing.type_check_only
 class ConsentServiceAsyncStub(ConsentServiceStub):
@@ -56,6 +71,21 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
     """What Erase would erase; changes nothing."""
     Erase: _aio.UnaryUnaryMultiCallable[_consents_pb2.EraseRequest, _consents_pb2.EraseResponse]  # type: ignore[assignment]
     """Erase everything the ledger holds about one resident in these purposes. Whatever stood before stands no more."""
+    GetEntry: _aio.UnaryUnaryMultiCallable[_consents_pb2.GetEntryRequest, _consents_pb2.GetEntryResponse]  # type: ignore[assignment]
+    """-- The resident's own view. An index that is not of these rows is answered as one that does not exist. --
+
+    One entry about these rows, with the events that decided it.
+    """
+    GetProof: _aio.UnaryUnaryMultiCallable[_consents_pb2.GetProofRequest, _consents_pb2.GetProofResponse]  # type: ignore[assignment]
+    """Proof that one entry about these rows is in the log."""
+    GetChain: _aio.UnaryUnaryMultiCallable[_consents_pb2.GetChainRequest, _consents_pb2.GetChainResponse]  # type: ignore[assignment]
+    """The chain of events about these rows, newest first, so that a hidden one shows as a gap."""
+    OpenCopy: _aio.UnaryUnaryMultiCallable[_consents_pb2.OpenCopyRequest, _consents_pb2.OpenCopyResponse]  # type: ignore[assignment]
+    """What opens the resident's copy of a signal, together with the viewer's key (R18)."""
+    GetSummary: _aio.UnaryUnaryMultiCallable[_consents_pb2.GetSummaryRequest, _consents_pb2.GetSummaryResponse]  # type: ignore[assignment]
+    """Counts over the newest exchanges: per month and per organisation."""
+    GetOthers: _aio.UnaryUnaryMultiCallable[_consents_pb2.GetOthersRequest, _consents_pb2.GetOthersResponse]  # type: ignore[assignment]
+    """Who looked (R23), who represents (R38), and what was tried and refused."""
 
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Choices of residents, and what the ledger holds about one of them."""
@@ -91,5 +121,56 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_consents_pb2.EraseResponse, _abc.Awaitable[_consents_pb2.EraseResponse]]:
         """Erase everything the ledger holds about one resident in these purposes. Whatever stood before stands no more."""
+
+    @_abc_1.abstractmethod
+    def GetEntry(
+        self,
+        request: _consents_pb2.GetEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consents_pb2.GetEntryResponse, _abc.Awaitable[_consents_pb2.GetEntryResponse]]:
+        """-- The resident's own view. An index that is not of these rows is answered as one that does not exist. --
+
+        One entry about these rows, with the events that decided it.
+        """
+
+    @_abc_1.abstractmethod
+    def GetProof(
+        self,
+        request: _consents_pb2.GetProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consents_pb2.GetProofResponse, _abc.Awaitable[_consents_pb2.GetProofResponse]]:
+        """Proof that one entry about these rows is in the log."""
+
+    @_abc_1.abstractmethod
+    def GetChain(
+        self,
+        request: _consents_pb2.GetChainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consents_pb2.GetChainResponse, _abc.Awaitable[_consents_pb2.GetChainResponse]]:
+        """The chain of events about these rows, newest first, so that a hidden one shows as a gap."""
+
+    @_abc_1.abstractmethod
+    def OpenCopy(
+        self,
+        request: _consents_pb2.OpenCopyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consents_pb2.OpenCopyResponse, _abc.Awaitable[_consents_pb2.OpenCopyResponse]]:
+        """What opens the resident's copy of a signal, together with the viewer's key (R18)."""
+
+    @_abc_1.abstractmethod
+    def GetSummary(
+        self,
+        request: _consents_pb2.GetSummaryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consents_pb2.GetSummaryResponse, _abc.Awaitable[_consents_pb2.GetSummaryResponse]]:
+        """Counts over the newest exchanges: per month and per organisation."""
+
+    @_abc_1.abstractmethod
+    def GetOthers(
+        self,
+        request: _consents_pb2.GetOthersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consents_pb2.GetOthersResponse, _abc.Awaitable[_consents_pb2.GetOthersResponse]]:
+        """Who looked (R23), who represents (R38), and what was tried and refused."""
 
 def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -408,11 +408,20 @@ class OutcomeReport(_message.Message):
     OFFER_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
     WHEN_MS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    FORM_OF_ADDRESS_FIELD_NUMBER: _builtins.int
+    OTHER_PERSON_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     offer: _builtins.str
     channel: _events_pb2.Channel.ValueType
+    """CHANNEL_UNSPECIFIED: nobody was approached, as when the signal was not taken up."""
     when_ms: _builtins.int
     """Unix time in milliseconds."""
+    language: _builtins.str
+    """How it was done, as far as the recipient says so (R35); empty: as the resident wished."""
+    form_of_address: _builtins.str
+    other_person: _builtins.bool
+    """Somebody else than before approached the resident."""
     def __init__(
         self,
         *,
@@ -420,10 +429,13 @@ class OutcomeReport(_message.Message):
         offer: _builtins.str = ...,
         channel: _events_pb2.Channel.ValueType = ...,
         when_ms: _builtins.int = ...,
+        language: _builtins.str = ...,
+        form_of_address: _builtins.str = ...,
+        other_person: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "offer", b"offer", "position", b"position", "when_ms", b"when_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "form_of_address", b"form_of_address", "language", b"language", "offer", b"offer", "other_person", b"other_person", "position", b"position", "when_ms", b"when_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,3 +492,400 @@ class ReportOutcomeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportOutcomeResponse: _TypeAlias = ReportOutcomeResponse  # noqa: Y015
+
+@_typing.final
+class DeclareSupportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECLARATION_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    declaration: _builtins.bytes
+    """SupportDeclaration bytes."""
+    key_id: _builtins.bytes
+    signature: _builtins.bytes
+    """As in ParticipantSupportDeclared."""
+    def __init__(
+        self,
+        *,
+        declaration: _builtins.bytes = ...,
+        key_id: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declaration", b"declaration", "key_id", b"key_id", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareSupportRequest: _TypeAlias = DeclareSupportRequest  # noqa: Y015
+
+@_typing.final
+class DeclareSupportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    """Of the public event that says so; of the one before when that says the same."""
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareSupportResponse: _TypeAlias = DeclareSupportResponse  # noqa: Y015
+
+@_typing.final
+class TaskQuery(_message.Message):
+    """Tasks of organisations. ---------------------------------------------------------------------------------------------
+
+    What an organisation signs to hear what is asked of it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONCE_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    AFTER_INDEX_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.bytes
+    time_ms: _builtins.int
+    """Unix time in milliseconds."""
+    organisation: _builtins.str
+    key_id: _builtins.bytes
+    after_index: _builtins.int
+    """Only tasks at a higher log index; 0: from the first."""
+    all: _builtins.bool
+    """Also those that are done."""
+    def __init__(
+        self,
+        *,
+        nonce: _builtins.bytes = ...,
+        time_ms: _builtins.int = ...,
+        organisation: _builtins.str = ...,
+        key_id: _builtins.bytes = ...,
+        after_index: _builtins.int = ...,
+        all: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_index", b"after_index", "all", b"all", "key_id", b"key_id", "nonce", b"nonce", "organisation", b"organisation", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskQuery: _TypeAlias = TaskQuery  # noqa: Y015
+
+@_typing.final
+class ListTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    query: _builtins.bytes
+    """TaskQuery bytes."""
+    signature: _builtins.bytes
+    """By the organisation, over "regie/s/tasks/v1" || SHA-256(query)."""
+    def __init__(
+        self,
+        *,
+        query: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["query", b"query", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksRequest: _TypeAlias = ListTasksRequest  # noqa: Y015
+
+@_typing.final
+class ListTasksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEALED_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    sealed: _builtins.bytes
+    """TaskList sealed with info "regie/tasks/v1" || nonce; always of the same size, so that it does not tell how many."""
+    signature: _builtins.bytes
+    """By the ledger, over "regie/s/tasklist/v1" || SHA-256(query) || SHA-256(sealed)."""
+    def __init__(
+        self,
+        *,
+        sealed: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sealed", b"sealed", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksResponse: _TypeAlias = ListTasksResponse  # noqa: Y015
+
+@_typing.final
+class TaskList(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    PADDING_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """There are more: ask again after the last one."""
+    padding: _builtins.bytes
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
+        """In the order of the log."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___Task] | None = ...,
+        more: _builtins.bool = ...,
+        padding: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["more", b"more", "padding", b"padding", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskList: _TypeAlias = TaskList  # noqa: Y015
+
+@_typing.final
+class Task(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    DUE_MS_FIELD_NUMBER: _builtins.int
+    DONE_MS_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    STOP_USE_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    """Its place in the log, by which it is reported on."""
+    time_ms: _builtins.int
+    """Unix time in milliseconds."""
+    due_ms: _builtins.int
+    done_ms: _builtins.int
+    """0: not done."""
+    @_builtins.property
+    def question(self) -> Global___QuestionTask: ...
+    @_builtins.property
+    def stop_use(self) -> Global___StopUseTask: ...
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        time_ms: _builtins.int = ...,
+        due_ms: _builtins.int = ...,
+        done_ms: _builtins.int = ...,
+        question: Global___QuestionTask | None = ...,
+        stop_use: Global___StopUseTask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["question", b"question", "stop_use", b"stop_use", "what", b"what"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done_ms", b"done_ms", "due_ms", b"due_ms", "log_index", b"log_index", "question", b"question", "stop_use", b"stop_use", "time_ms", b"time_ms", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["question", "stop_use"]  # noqa: Y015
+    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
+
+Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class QuestionTask(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_ID_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    question_id: _builtins.bytes
+    purpose: _builtins.str
+    batch_id: _builtins.bytes
+    """Empty when the question is about no exchange."""
+    position: _builtins.int
+    sealed: _builtins.bytes
+    """As in QuestionAsked."""
+    key_id: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        question_id: _builtins.bytes = ...,
+        purpose: _builtins.str = ...,
+        batch_id: _builtins.bytes = ...,
+        position: _builtins.int = ...,
+        sealed: _builtins.bytes = ...,
+        key_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "key_id", b"key_id", "position", b"position", "purpose", b"purpose", "question_id", b"question_id", "sealed", b"sealed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuestionTask: _TypeAlias = QuestionTask  # noqa: Y015
+
+@_typing.final
+class StopUseTask(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENDER_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    sender: _builtins.str
+    purpose: _builtins.str
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeliveredSignal]: ...
+    def __init__(
+        self,
+        *,
+        sender: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        signals: _abc.Iterable[Global___DeliveredSignal] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["purpose", b"purpose", "sender", b"sender", "signals", b"signals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopUseTask: _TypeAlias = StopUseTask  # noqa: Y015
+
+@_typing.final
+class DeliveredSignal(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.bytes
+    position: _builtins.int
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.bytes = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeliveredSignal: _TypeAlias = DeliveredSignal  # noqa: Y015
+
+@_typing.final
+class TaskReport(_message.Message):
+    """Sealed to the ledger, so that the gateway does not learn what was done about what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    STOP_USE_FIELD_NUMBER: _builtins.int
+    PADDING_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    stop_use: _events_pb2.StopUse.ValueType
+    padding: _builtins.bytes
+    """Makes all reports as long as one another."""
+    @_builtins.property
+    def answer(self) -> Global___SealedAnswer: ...
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        answer: Global___SealedAnswer | None = ...,
+        stop_use: _events_pb2.StopUse.ValueType = ...,
+        padding: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "stop_use", b"stop_use", "what", b"what"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "log_index", b"log_index", "padding", b"padding", "stop_use", b"stop_use", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["answer", "stop_use"]  # noqa: Y015
+    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
+
+Global___TaskReport: _TypeAlias = TaskReport  # noqa: Y015
+
+@_typing.final
+class SealedAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEALED_FIELD_NUMBER: _builtins.int
+    VIEWER_KEY_ID_FIELD_NUMBER: _builtins.int
+    sealed: _builtins.bytes
+    """As in QuestionAnswered."""
+    viewer_key_id: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        sealed: _builtins.bytes = ...,
+        viewer_key_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sealed", b"sealed", "viewer_key_id", b"viewer_key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealedAnswer: _TypeAlias = SealedAnswer  # noqa: Y015
+
+@_typing.final
+class ReportTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEALED_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    sealed: _builtins.bytes
+    """TaskReport sealed with info "regie/task/v1" || organisation."""
+    organisation: _builtins.str
+    key_id: _builtins.bytes
+    signature: _builtins.bytes
+    """By the organisation, over "regie/s/task/v1" || SHA-256(sealed)."""
+    def __init__(
+        self,
+        *,
+        sealed: _builtins.bytes = ...,
+        organisation: _builtins.str = ...,
+        key_id: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "organisation", b"organisation", "sealed", b"sealed", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportTaskRequest: _TypeAlias = ReportTaskRequest  # noqa: Y015
+
+@_typing.final
+class ReportTaskResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportTaskResponse: _TypeAlias = ReportTaskResponse  # noqa: Y015

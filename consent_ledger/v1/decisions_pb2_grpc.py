@@ -56,6 +56,21 @@ class DecisionServiceStub:
                 request_serializer=consent__ledger_dot_v1_dot_decisions__pb2.ReportOutcomeRequest.SerializeToString,
                 response_deserializer=consent__ledger_dot_v1_dot_decisions__pb2.ReportOutcomeResponse.FromString,
                 _registered_method=True)
+        self.ListTasks = channel.unary_unary(
+                '/consent_ledger.v1.DecisionService/ListTasks',
+                request_serializer=consent__ledger_dot_v1_dot_decisions__pb2.ListTasksRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_decisions__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
+        self.ReportTask = channel.unary_unary(
+                '/consent_ledger.v1.DecisionService/ReportTask',
+                request_serializer=consent__ledger_dot_v1_dot_decisions__pb2.ReportTaskRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_decisions__pb2.ReportTaskResponse.FromString,
+                _registered_method=True)
+        self.DeclareSupport = channel.unary_unary(
+                '/consent_ledger.v1.DecisionService/DeclareSupport',
+                request_serializer=consent__ledger_dot_v1_dot_decisions__pb2.DeclareSupportRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_decisions__pb2.DeclareSupportResponse.FromString,
+                _registered_method=True)
 
 
 class DecisionServiceServicer:
@@ -90,6 +105,27 @@ class DecisionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTasks(self, request, context):
+        """What an organisation is asked to do: questions to answer, notices to acknowledge. Sealed to it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportTask(self, request, context):
+        """What the organisation did about one of them: record it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeclareSupport(self, request, context):
+        """What a recipient says it can honour: publish it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DecisionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +148,21 @@ def add_DecisionServiceServicer_to_server(servicer, server):
                     servicer.ReportOutcome,
                     request_deserializer=consent__ledger_dot_v1_dot_decisions__pb2.ReportOutcomeRequest.FromString,
                     response_serializer=consent__ledger_dot_v1_dot_decisions__pb2.ReportOutcomeResponse.SerializeToString,
+            ),
+            'ListTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTasks,
+                    request_deserializer=consent__ledger_dot_v1_dot_decisions__pb2.ListTasksRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_decisions__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'ReportTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportTask,
+                    request_deserializer=consent__ledger_dot_v1_dot_decisions__pb2.ReportTaskRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_decisions__pb2.ReportTaskResponse.SerializeToString,
+            ),
+            'DeclareSupport': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeclareSupport,
+                    request_deserializer=consent__ledger_dot_v1_dot_decisions__pb2.DeclareSupportRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_decisions__pb2.DeclareSupportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +274,87 @@ class DecisionService:
             '/consent_ledger.v1.DecisionService/ReportOutcome',
             consent__ledger_dot_v1_dot_decisions__pb2.ReportOutcomeRequest.SerializeToString,
             consent__ledger_dot_v1_dot_decisions__pb2.ReportOutcomeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.DecisionService/ListTasks',
+            consent__ledger_dot_v1_dot_decisions__pb2.ListTasksRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_decisions__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.DecisionService/ReportTask',
+            consent__ledger_dot_v1_dot_decisions__pb2.ReportTaskRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_decisions__pb2.ReportTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeclareSupport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.DecisionService/DeclareSupport',
+            consent__ledger_dot_v1_dot_decisions__pb2.DeclareSupportRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_decisions__pb2.DeclareSupportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,12 @@ class DecisionServiceStub:
     """Record that the recipient has the batch."""
     ReportOutcome: _grpc.UnaryUnaryMultiCallable[_decisions_pb2.ReportOutcomeRequest, _decisions_pb2.ReportOutcomeResponse]
     """Record what the recipient did with one signal."""
+    ListTasks: _grpc.UnaryUnaryMultiCallable[_decisions_pb2.ListTasksRequest, _decisions_pb2.ListTasksResponse]
+    """What an organisation is asked to do: questions to answer, notices to acknowledge. Sealed to it."""
+    ReportTask: _grpc.UnaryUnaryMultiCallable[_decisions_pb2.ReportTaskRequest, _decisions_pb2.ReportTaskResponse]
+    """What the organisation did about one of them: record it."""
+    DeclareSupport: _grpc.UnaryUnaryMultiCallable[_decisions_pb2.DeclareSupportRequest, _decisions_pb2.DeclareSupportResponse]
+    """What a recipient says it can honour: publish it."""
 
 @_typing.type_check_only
 class DecisionServiceAsyncStub(DecisionServiceStub):
@@ -56,6 +62,12 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     """Record that the recipient has the batch."""
     ReportOutcome: _aio.UnaryUnaryMultiCallable[_decisions_pb2.ReportOutcomeRequest, _decisions_pb2.ReportOutcomeResponse]  # type: ignore[assignment]
     """Record what the recipient did with one signal."""
+    ListTasks: _aio.UnaryUnaryMultiCallable[_decisions_pb2.ListTasksRequest, _decisions_pb2.ListTasksResponse]  # type: ignore[assignment]
+    """What an organisation is asked to do: questions to answer, notices to acknowledge. Sealed to it."""
+    ReportTask: _aio.UnaryUnaryMultiCallable[_decisions_pb2.ReportTaskRequest, _decisions_pb2.ReportTaskResponse]  # type: ignore[assignment]
+    """What the organisation did about one of them: record it."""
+    DeclareSupport: _aio.UnaryUnaryMultiCallable[_decisions_pb2.DeclareSupportRequest, _decisions_pb2.DeclareSupportResponse]  # type: ignore[assignment]
+    """What a recipient says it can honour: publish it."""
 
 class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Decisions on exchanges; served by the ledger to the gateway only."""
@@ -91,5 +103,29 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_decisions_pb2.ReportOutcomeResponse, _abc.Awaitable[_decisions_pb2.ReportOutcomeResponse]]:
         """Record what the recipient did with one signal."""
+
+    @_abc_1.abstractmethod
+    def ListTasks(
+        self,
+        request: _decisions_pb2.ListTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decisions_pb2.ListTasksResponse, _abc.Awaitable[_decisions_pb2.ListTasksResponse]]:
+        """What an organisation is asked to do: questions to answer, notices to acknowledge. Sealed to it."""
+
+    @_abc_1.abstractmethod
+    def ReportTask(
+        self,
+        request: _decisions_pb2.ReportTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decisions_pb2.ReportTaskResponse, _abc.Awaitable[_decisions_pb2.ReportTaskResponse]]:
+        """What the organisation did about one of them: record it."""
+
+    @_abc_1.abstractmethod
+    def DeclareSupport(
+        self,
+        request: _decisions_pb2.DeclareSupportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decisions_pb2.DeclareSupportResponse, _abc.Awaitable[_decisions_pb2.DeclareSupportResponse]]:
+        """What a recipient says it can honour: publish it."""
 
 def add_DecisionServiceServicer_to_server(servicer: DecisionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -62,12 +62,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_WRITE_STALE: _ErrorReason.ValueType  # 43
     """a newer choice for this resident is already recorded"""
     ERROR_REASON_NONCE_REUSED: _ErrorReason.ValueType  # 44
+    ERROR_REASON_ENTRY_UNKNOWN: _ErrorReason.ValueType  # 45
+    """no such entry about these rows: the same for another's, an erased one and none"""
+    ERROR_REASON_COPY_GONE: _ErrorReason.ValueType  # 46
+    """the signal's copy is past its retention, erased, or was never to be opened"""
     ERROR_REASON_PURPOSE_UNKNOWN: _ErrorReason.ValueType  # 60
     """Consent rules that concern a request as a whole."""
     ERROR_REASON_PURPOSE_PROHIBITED: _ErrorReason.ValueType  # 61
     ERROR_REASON_PARTY_UNKNOWN: _ErrorReason.ValueType  # 62
     ERROR_REASON_BEYOND_PURPOSE: _ErrorReason.ValueType  # 63
     """a grant that goes beyond the ceilings of its purpose"""
+    ERROR_REASON_PRESENCE_REQUIRED: _ErrorReason.ValueType  # 64
+    """this needs the resident: own login, or a code sent to them"""
+    ERROR_REASON_BEYOND_MANDATE: _ErrorReason.ValueType  # 65
+    """not a representative of this resident, or not for this"""
     ERROR_REASON_LEDGER_UNAVAILABLE: _ErrorReason.ValueType  # 80
     """The service."""
     ERROR_REASON_EVALUATOR_UNAVAILABLE: _ErrorReason.ValueType  # 81
@@ -116,12 +124,20 @@ ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 42
 ERROR_REASON_WRITE_STALE: ErrorReason.ValueType  # 43
 """a newer choice for this resident is already recorded"""
 ERROR_REASON_NONCE_REUSED: ErrorReason.ValueType  # 44
+ERROR_REASON_ENTRY_UNKNOWN: ErrorReason.ValueType  # 45
+"""no such entry about these rows: the same for another's, an erased one and none"""
+ERROR_REASON_COPY_GONE: ErrorReason.ValueType  # 46
+"""the signal's copy is past its retention, erased, or was never to be opened"""
 ERROR_REASON_PURPOSE_UNKNOWN: ErrorReason.ValueType  # 60
 """Consent rules that concern a request as a whole."""
 ERROR_REASON_PURPOSE_PROHIBITED: ErrorReason.ValueType  # 61
 ERROR_REASON_PARTY_UNKNOWN: ErrorReason.ValueType  # 62
 ERROR_REASON_BEYOND_PURPOSE: ErrorReason.ValueType  # 63
 """a grant that goes beyond the ceilings of its purpose"""
+ERROR_REASON_PRESENCE_REQUIRED: ErrorReason.ValueType  # 64
+"""this needs the resident: own login, or a code sent to them"""
+ERROR_REASON_BEYOND_MANDATE: ErrorReason.ValueType  # 65
+"""not a representative of this resident, or not for this"""
 ERROR_REASON_LEDGER_UNAVAILABLE: ErrorReason.ValueType  # 80
 """The service."""
 ERROR_REASON_EVALUATOR_UNAVAILABLE: ErrorReason.ValueType  # 81

@@ -206,6 +206,22 @@ CAPTURED_VIA_PHONE: CapturedVia.ValueType  # 4
 CAPTURED_VIA_REPRESENTATIVE: CapturedVia.ValueType  # 5
 Global___CapturedVia: _TypeAlias = CapturedVia  # noqa: Y015
 
+class _Occasion:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OccasionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Occasion.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OCCASION_UNSPECIFIED: _Occasion.ValueType  # 0
+    OCCASION_LIFE_EVENT: _Occasion.ValueType  # 1
+
+class Occasion(_Occasion, metaclass=_OccasionEnumTypeWrapper):
+    """What led a resident to choose."""
+
+OCCASION_UNSPECIFIED: Occasion.ValueType  # 0
+OCCASION_LIFE_EVENT: Occasion.ValueType  # 1
+Global___Occasion: _TypeAlias = Occasion  # noqa: Y015
+
 class _Channel:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -235,6 +251,44 @@ CHANNEL_GESPREK_OP_KANTOOR: Channel.ValueType  # 7
 CHANNEL_HUISBEZOEK: Channel.ValueType  # 8
 Global___Channel: _TypeAlias = Channel  # noqa: Y015
 
+class _QuietTime:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _QuietTimeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QuietTime.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    QUIET_TIME_UNSPECIFIED: _QuietTime.ValueType  # 0
+    QUIET_TIME_OCHTEND: _QuietTime.ValueType  # 1
+    QUIET_TIME_MIDDAG: _QuietTime.ValueType  # 2
+    QUIET_TIME_AVOND: _QuietTime.ValueType  # 3
+    QUIET_TIME_WEEKEND: _QuietTime.ValueType  # 4
+
+class QuietTime(_QuietTime, metaclass=_QuietTimeEnumTypeWrapper): ...
+
+QUIET_TIME_UNSPECIFIED: QuietTime.ValueType  # 0
+QUIET_TIME_OCHTEND: QuietTime.ValueType  # 1
+QUIET_TIME_MIDDAG: QuietTime.ValueType  # 2
+QUIET_TIME_AVOND: QuietTime.ValueType  # 3
+QUIET_TIME_WEEKEND: QuietTime.ValueType  # 4
+Global___QuietTime: _TypeAlias = QuietTime  # noqa: Y015
+
+class _Detail:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DetailEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Detail.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DETAIL_UNSPECIFIED: _Detail.ValueType  # 0
+    DETAIL_SHORT: _Detail.ValueType  # 1
+    DETAIL_FULL: _Detail.ValueType  # 2
+
+class Detail(_Detail, metaclass=_DetailEnumTypeWrapper): ...
+
+DETAIL_UNSPECIFIED: Detail.ValueType  # 0
+DETAIL_SHORT: Detail.ValueType  # 1
+DETAIL_FULL: Detail.ValueType  # 2
+Global___Detail: _TypeAlias = Detail  # noqa: Y015
+
 class _ErasureGround:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -255,6 +309,150 @@ ERASURE_GROUND_RESIDENT_REQUEST: ErasureGround.ValueType  # 1
 ERASURE_GROUND_RETENTION: ErasureGround.ValueType  # 2
 """Older entries of the subject were erased, none that still decided anything: what stands, stands."""
 Global___ErasureGround: _TypeAlias = ErasureGround  # noqa: Y015
+
+class _ViewKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ViewKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ViewKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VIEW_KIND_UNSPECIFIED: _ViewKind.ValueType  # 0
+    VIEW_KIND_PAGES: _ViewKind.ValueType  # 1
+    VIEW_KIND_COPY: _ViewKind.ValueType  # 2
+    """The words of a signal itself (R18)."""
+    VIEW_KIND_DOWNLOAD: _ViewKind.ValueType  # 3
+
+class ViewKind(_ViewKind, metaclass=_ViewKindEnumTypeWrapper):
+    """-- Who else acts or looks: access log, representatives, desk and paper (R23, R36-R38) ------------------------------"""
+
+VIEW_KIND_UNSPECIFIED: ViewKind.ValueType  # 0
+VIEW_KIND_PAGES: ViewKind.ValueType  # 1
+VIEW_KIND_COPY: ViewKind.ValueType  # 2
+"""The words of a signal itself (R18)."""
+VIEW_KIND_DOWNLOAD: ViewKind.ValueType  # 3
+Global___ViewKind: _TypeAlias = ViewKind  # noqa: Y015
+
+class _Mandate:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MandateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Mandate.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MANDATE_UNSPECIFIED: _Mandate.ValueType  # 0
+    MANDATE_LOOK: _Mandate.ValueType  # 1
+    MANDATE_STOP: _Mandate.ValueType  # 2
+    """Also say no, stop and pause."""
+    MANDATE_CHOOSE: _Mandate.ValueType  # 3
+    """Also say yes, resume, answer, and set contact preferences."""
+
+class Mandate(_Mandate, metaclass=_MandateEnumTypeWrapper):
+    """What a representative may do (R38); each includes what is above it. Nobody but the resident adds representatives,
+    confirms what was recorded at a desk, or has the record erased.
+    """
+
+MANDATE_UNSPECIFIED: Mandate.ValueType  # 0
+MANDATE_LOOK: Mandate.ValueType  # 1
+MANDATE_STOP: Mandate.ValueType  # 2
+"""Also say no, stop and pause."""
+MANDATE_CHOOSE: Mandate.ValueType  # 3
+"""Also say yes, resume, answer, and set contact preferences."""
+Global___Mandate: _TypeAlias = Mandate  # noqa: Y015
+
+class _Relation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RelationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Relation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RELATION_UNSPECIFIED: _Relation.ValueType  # 0
+    RELATION_PARTNER: _Relation.ValueType  # 1
+    RELATION_FAMILY: _Relation.ValueType  # 2
+    RELATION_FRIEND: _Relation.ValueType  # 3
+    RELATION_ADMINISTRATOR: _Relation.ValueType  # 4
+    """bewindvoerder, curator, mentor"""
+    RELATION_HELPER: _Relation.ValueType  # 5
+    """social worker, volunteer"""
+    RELATION_OTHER: _Relation.ValueType  # 6
+
+class Relation(_Relation, metaclass=_RelationEnumTypeWrapper):
+    """Who a representative is to the resident. No names: the ledger never holds one."""
+
+RELATION_UNSPECIFIED: Relation.ValueType  # 0
+RELATION_PARTNER: Relation.ValueType  # 1
+RELATION_FAMILY: Relation.ValueType  # 2
+RELATION_FRIEND: Relation.ValueType  # 3
+RELATION_ADMINISTRATOR: Relation.ValueType  # 4
+"""bewindvoerder, curator, mentor"""
+RELATION_HELPER: Relation.ValueType  # 5
+"""social worker, volunteer"""
+RELATION_OTHER: Relation.ValueType  # 6
+Global___Relation: _TypeAlias = Relation  # noqa: Y015
+
+class _CodeChannel:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CodeChannelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CodeChannel.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CODE_CHANNEL_UNSPECIFIED: _CodeChannel.ValueType  # 0
+    CODE_CHANNEL_PHONE: _CodeChannel.ValueType  # 1
+    CODE_CHANNEL_LETTER: _CodeChannel.ValueType  # 2
+
+class CodeChannel(_CodeChannel, metaclass=_CodeChannelEnumTypeWrapper): ...
+
+CODE_CHANNEL_UNSPECIFIED: CodeChannel.ValueType  # 0
+CODE_CHANNEL_PHONE: CodeChannel.ValueType  # 1
+CODE_CHANNEL_LETTER: CodeChannel.ValueType  # 2
+Global___CodeChannel: _TypeAlias = CodeChannel  # noqa: Y015
+
+class _Deviation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeviationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deviation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEVIATION_UNSPECIFIED: _Deviation.ValueType  # 0
+    DEVIATION_NEVER_CHANNEL: _Deviation.ValueType  # 1
+    """A channel of the never-list."""
+    DEVIATION_OTHER_CHANNEL: _Deviation.ValueType  # 2
+    """A channel that was not among the chosen ones."""
+    DEVIATION_LANGUAGE: _Deviation.ValueType  # 3
+    DEVIATION_FORM_OF_ADDRESS: _Deviation.ValueType  # 4
+    DEVIATION_OTHER_PERSON: _Deviation.ValueType  # 5
+    """Somebody else than before, although the same person was asked for."""
+
+class Deviation(_Deviation, metaclass=_DeviationEnumTypeWrapper):
+    """What the recipient did otherwise than the resident asked."""
+
+DEVIATION_UNSPECIFIED: Deviation.ValueType  # 0
+DEVIATION_NEVER_CHANNEL: Deviation.ValueType  # 1
+"""A channel of the never-list."""
+DEVIATION_OTHER_CHANNEL: Deviation.ValueType  # 2
+"""A channel that was not among the chosen ones."""
+DEVIATION_LANGUAGE: Deviation.ValueType  # 3
+DEVIATION_FORM_OF_ADDRESS: Deviation.ValueType  # 4
+DEVIATION_OTHER_PERSON: Deviation.ValueType  # 5
+"""Somebody else than before, although the same person was asked for."""
+Global___Deviation: _TypeAlias = Deviation  # noqa: Y015
+
+class _StopUse:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StopUseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopUse.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STOP_USE_UNSPECIFIED: _StopUse.ValueType  # 0
+    STOP_USE_STOPPED: _StopUse.ValueType  # 1
+    """Kept only as far as the law demands, and used no more."""
+    STOP_USE_DELETED: _StopUse.ValueType  # 2
+
+class StopUse(_StopUse, metaclass=_StopUseEnumTypeWrapper): ...
+
+STOP_USE_UNSPECIFIED: StopUse.ValueType  # 0
+STOP_USE_STOPPED: StopUse.ValueType  # 1
+"""Kept only as far as the law demands, and used no more."""
+STOP_USE_DELETED: StopUse.ValueType  # 2
+Global___StopUse: _TypeAlias = StopUse  # noqa: Y015
 
 @_typing.final
 class Leaf(_message.Message):
@@ -299,6 +497,7 @@ class PublicEvent(_message.Message):
     LOG_KEY_ADDED_FIELD_NUMBER: _builtins.int
     LOG_KEY_RETIRED_FIELD_NUMBER: _builtins.int
     ENTRY_ERASED_FIELD_NUMBER: _builtins.int
+    PARTICIPANT_SUPPORT_DECLARED_FIELD_NUMBER: _builtins.int
     time_ms: _builtins.int
     """Unix time in milliseconds."""
     sequence: _builtins.int
@@ -321,6 +520,8 @@ class PublicEvent(_message.Message):
     def log_key_retired(self) -> Global___LogKeyRetired: ...
     @_builtins.property
     def entry_erased(self) -> Global___EntryErased: ...
+    @_builtins.property
+    def participant_support_declared(self) -> Global___ParticipantSupportDeclared: ...
     def __init__(
         self,
         *,
@@ -335,12 +536,13 @@ class PublicEvent(_message.Message):
         log_key_added: Global___LogKeyAdded | None = ...,
         log_key_retired: Global___LogKeyRetired | None = ...,
         entry_erased: Global___EntryErased | None = ...,
+        participant_support_declared: Global___ParticipantSupportDeclared | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "entry_erased", b"entry_erased", "log_key_added", b"log_key_added", "log_key_retired", b"log_key_retired", "participant_key_added", b"participant_key_added", "participant_key_retired", b"participant_key_retired", "participant_registered", b"participant_registered", "participant_suspended", b"participant_suspended", "purpose_published", b"purpose_published", "purpose_retired", b"purpose_retired"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "entry_erased", b"entry_erased", "log_key_added", b"log_key_added", "log_key_retired", b"log_key_retired", "participant_key_added", b"participant_key_added", "participant_key_retired", b"participant_key_retired", "participant_registered", b"participant_registered", "participant_support_declared", b"participant_support_declared", "participant_suspended", b"participant_suspended", "purpose_published", b"purpose_published", "purpose_retired", b"purpose_retired"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "entry_erased", b"entry_erased", "log_key_added", b"log_key_added", "log_key_retired", b"log_key_retired", "participant_key_added", b"participant_key_added", "participant_key_retired", b"participant_key_retired", "participant_registered", b"participant_registered", "participant_suspended", b"participant_suspended", "purpose_published", b"purpose_published", "purpose_retired", b"purpose_retired", "sequence", b"sequence", "time_ms", b"time_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "entry_erased", b"entry_erased", "log_key_added", b"log_key_added", "log_key_retired", b"log_key_retired", "participant_key_added", b"participant_key_added", "participant_key_retired", b"participant_key_retired", "participant_registered", b"participant_registered", "participant_support_declared", b"participant_support_declared", "participant_suspended", b"participant_suspended", "purpose_published", b"purpose_published", "purpose_retired", b"purpose_retired", "sequence", b"sequence", "time_ms", b"time_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["participant_registered", "participant_key_added", "participant_key_retired", "participant_suspended", "purpose_published", "purpose_retired", "log_key_added", "log_key_retired", "entry_erased"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["participant_registered", "participant_key_added", "participant_key_retired", "participant_suspended", "purpose_published", "purpose_retired", "log_key_added", "log_key_retired", "entry_erased", "participant_support_declared"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -388,6 +590,62 @@ class ParticipantRegistered(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ParticipantRegistered: _TypeAlias = ParticipantRegistered  # noqa: Y015
+
+@_typing.final
+class ParticipantSupportDeclared(_message.Message):
+    """Which channels a recipient can approach residents through, in its own words (R34); counts from here on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECLARATION_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    declaration: _builtins.bytes
+    """SupportDeclaration bytes."""
+    key_id: _builtins.bytes
+    signature: _builtins.bytes
+    """By that key of the participant, over "regie/s/support/v1" || SHA-256(declaration)."""
+    def __init__(
+        self,
+        *,
+        declaration: _builtins.bytes = ...,
+        key_id: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declaration", b"declaration", "key_id", b"key_id", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParticipantSupportDeclared: _TypeAlias = ParticipantSupportDeclared  # noqa: Y015
+
+@_typing.final
+class SupportDeclaration(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OIN_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    oin: _builtins.str
+    time_ms: _builtins.int
+    """Unix time in milliseconds; must be later than that of the last declaration."""
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[Global___Channel.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        oin: _builtins.str = ...,
+        channels: _abc.Iterable[Global___Channel.ValueType] | None = ...,
+        time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "oin", b"oin", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SupportDeclaration: _TypeAlias = SupportDeclaration  # noqa: Y015
 
 @_typing.final
 class ParticipantKey(_message.Message):
@@ -789,6 +1047,17 @@ class Event(_message.Message):
     EXCHANGE_WITHHELD_FIELD_NUMBER: _builtins.int
     EXCHANGE_ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     OUTCOME_REPORTED_FIELD_NUMBER: _builtins.int
+    QUESTION_ASKED_FIELD_NUMBER: _builtins.int
+    QUESTION_ANSWERED_FIELD_NUMBER: _builtins.int
+    STOP_USE_NOTICED_FIELD_NUMBER: _builtins.int
+    NOTICE_ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    RECORD_VIEWED_FIELD_NUMBER: _builtins.int
+    REPRESENTATIVE_ADDED_FIELD_NUMBER: _builtins.int
+    REPRESENTATIVE_ACCEPTED_FIELD_NUMBER: _builtins.int
+    REPRESENTATIVE_ENDED_FIELD_NUMBER: _builtins.int
+    PRESENCE_CODE_ISSUED_FIELD_NUMBER: _builtins.int
+    GRANT_CONFIRMED_FIELD_NUMBER: _builtins.int
+    ATTEMPT_REFUSED_FIELD_NUMBER: _builtins.int
     time_ms: _builtins.int
     """Unix time in milliseconds."""
     private_digest: _builtins.bytes
@@ -819,6 +1088,30 @@ class Event(_message.Message):
     def exchange_acknowledged(self) -> Global___ExchangeAcknowledged: ...
     @_builtins.property
     def outcome_reported(self) -> Global___OutcomeReported: ...
+    @_builtins.property
+    def question_asked(self) -> Global___QuestionAsked: ...
+    @_builtins.property
+    def question_answered(self) -> Global___QuestionAnswered: ...
+    @_builtins.property
+    def stop_use_noticed(self) -> Global___StopUseNoticed: ...
+    @_builtins.property
+    def notice_acknowledged(self) -> Global___NoticeAcknowledged: ...
+    @_builtins.property
+    def record_viewed(self) -> Global___RecordViewed:
+        """Who else acts or looks (R23, R36-R38)."""
+
+    @_builtins.property
+    def representative_added(self) -> Global___RepresentativeAdded: ...
+    @_builtins.property
+    def representative_accepted(self) -> Global___RepresentativeAccepted: ...
+    @_builtins.property
+    def representative_ended(self) -> Global___RepresentativeEnded: ...
+    @_builtins.property
+    def presence_code_issued(self) -> Global___PresenceCodeIssued: ...
+    @_builtins.property
+    def grant_confirmed(self) -> Global___GrantConfirmed: ...
+    @_builtins.property
+    def attempt_refused(self) -> Global___AttemptRefused: ...
     def __init__(
         self,
         *,
@@ -837,12 +1130,23 @@ class Event(_message.Message):
         exchange_withheld: Global___ExchangeWithheld | None = ...,
         exchange_acknowledged: Global___ExchangeAcknowledged | None = ...,
         outcome_reported: Global___OutcomeReported | None = ...,
+        question_asked: Global___QuestionAsked | None = ...,
+        question_answered: Global___QuestionAnswered | None = ...,
+        stop_use_noticed: Global___StopUseNoticed | None = ...,
+        notice_acknowledged: Global___NoticeAcknowledged | None = ...,
+        record_viewed: Global___RecordViewed | None = ...,
+        representative_added: Global___RepresentativeAdded | None = ...,
+        representative_accepted: Global___RepresentativeAccepted | None = ...,
+        representative_ended: Global___RepresentativeEnded | None = ...,
+        presence_code_issued: Global___PresenceCodeIssued | None = ...,
+        grant_confirmed: Global___GrantConfirmed | None = ...,
+        attempt_refused: Global___AttemptRefused | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "record_erased", b"record_erased", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "attempt_refused", b"attempt_refused", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "grant_confirmed", b"grant_confirmed", "notice_acknowledged", b"notice_acknowledged", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "presence_code_issued", b"presence_code_issued", "question_answered", b"question_answered", "question_asked", b"question_asked", "record_erased", b"record_erased", "record_viewed", b"record_viewed", "representative_accepted", b"representative_accepted", "representative_added", b"representative_added", "representative_ended", b"representative_ended", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed", "stop_use_noticed", b"stop_use_noticed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "private_digest", b"private_digest", "record_erased", b"record_erased", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed", "time_ms", b"time_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "attempt_refused", b"attempt_refused", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "grant_confirmed", b"grant_confirmed", "notice_acknowledged", b"notice_acknowledged", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "presence_code_issued", b"presence_code_issued", "private_digest", b"private_digest", "question_answered", b"question_answered", "question_asked", b"question_asked", "record_erased", b"record_erased", "record_viewed", b"record_viewed", "representative_accepted", b"representative_accepted", "representative_added", b"representative_added", "representative_ended", b"representative_ended", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed", "stop_use_noticed", b"stop_use_noticed", "time_ms", b"time_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["consent_granted", "consent_refused", "consent_withdrawn", "sharing_paused", "sharing_resumed", "ask_answered", "preferences_set", "record_erased", "exchange_decided", "exchange_released", "exchange_withheld", "exchange_acknowledged", "outcome_reported"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["consent_granted", "consent_refused", "consent_withdrawn", "sharing_paused", "sharing_resumed", "ask_answered", "preferences_set", "record_erased", "exchange_decided", "exchange_released", "exchange_withheld", "exchange_acknowledged", "outcome_reported", "question_asked", "question_answered", "stop_use_noticed", "notice_acknowledged", "record_viewed", "representative_added", "representative_accepted", "representative_ended", "presence_code_issued", "grant_confirmed", "attempt_refused"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -856,10 +1160,15 @@ class PrivatePart(_message.Message):
     LINKS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     DECIDED_BY_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
     nonce: _builtins.bytes
     """32 random bytes, so that the digest hides what follows."""
     reason: Global___Reason.ValueType
     """Why (exchange events only)."""
+    severity: _builtins.int
+    """How serious the sender says the signal is (ExchangeDecided only): 1 to 4, 0 for none stated. The gateway does not
+    learn it.
+    """
     @_builtins.property
     def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubjectLink]:
         """The subjects this event belongs to, each with its place in that subject's chain."""
@@ -875,10 +1184,11 @@ class PrivatePart(_message.Message):
         links: _abc.Iterable[Global___SubjectLink] | None = ...,
         reason: Global___Reason.ValueType = ...,
         decided_by: _abc.Iterable[_builtins.int] | None = ...,
+        severity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "links", b"links", "nonce", b"nonce", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "links", b"links", "nonce", b"nonce", "reason", b"reason", "severity", b"severity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -929,7 +1239,10 @@ class Capture(_message.Message):
     """SHA-256 of the wording shown to the resident; empty when none was."""
     language: _builtins.str
     presence_proof: _builtins.bytes
-    """Evidence that the resident was present (desk grants)."""
+    """Evidence that the resident was present (desk grants).
+    At the desk and on paper: case id (16 bytes) || code (ASCII) of a PresenceCodeIssued. In the event its SHA-256, so
+    that the log does not give the code away.
+    """
     def __init__(
         self,
         *,
@@ -989,6 +1302,8 @@ class ConsentGranted(_message.Message):
     VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
     CAPTURE_FIELD_NUMBER: _builtins.int
     CREATED_MS_FIELD_NUMBER: _builtins.int
+    CONFIRMABLE_FROM_MS_FIELD_NUMBER: _builtins.int
+    OCCASION_FIELD_NUMBER: _builtins.int
     mode: Global___Mode.ValueType
     threshold: _builtins.int
     """Only signals of at least this severity; 0 is every signal (R4)."""
@@ -996,6 +1311,10 @@ class ConsentGranted(_message.Message):
     valid_until_ms: _builtins.int
     created_ms: _builtins.int
     """Set by the writer of the choice; a later write must be larger."""
+    confirmable_from_ms: _builtins.int
+    """Desk and paper (R37): it holds after 7 days, or once confirmed, but never before this time. 0: nothing to confirm."""
+    occasion: Global___Occasion.ValueType
+    """Set when "Er is iets veranderd" led to it: then it holds for 3 months (R33). What changed is not recorded."""
     @_builtins.property
     def scope(self) -> Global___Scope: ...
     @_builtins.property
@@ -1013,10 +1332,12 @@ class ConsentGranted(_message.Message):
         valid_until_ms: _builtins.int = ...,
         capture: Global___Capture | None = ...,
         created_ms: _builtins.int = ...,
+        confirmable_from_ms: _builtins.int = ...,
+        occasion: Global___Occasion.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "created_ms", b"created_ms", "items", b"items", "mode", b"mode", "scope", b"scope", "threshold", b"threshold", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "confirmable_from_ms", b"confirmable_from_ms", "created_ms", b"created_ms", "items", b"items", "mode", b"mode", "occasion", b"occasion", "scope", b"scope", "threshold", b"threshold", "valid_from_ms", b"valid_from_ms", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1169,6 +1490,12 @@ class Preferences(_message.Message):
     GENERAL_ONLY_FIELD_NUMBER: _builtins.int
     MOST_PER_30_DAYS_FIELD_NUMBER: _builtins.int
     FORM_OF_ADDRESS_FIELD_NUMBER: _builtins.int
+    ANSWER_DAYS_FIELD_NUMBER: _builtins.int
+    QUIET_FIELD_NUMBER: _builtins.int
+    COMPANION_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    NEUTRAL_ENVELOPE_FIELD_NUMBER: _builtins.int
+    ONE_OFFER_FIELD_NUMBER: _builtins.int
     language: _builtins.str
     same_person: _builtins.bool
     """The same person every time (R30)."""
@@ -1178,10 +1505,24 @@ class Preferences(_message.Message):
     """At most so many exchanges per purpose in 30 days; 0 is the purpose's own ceiling (R29)."""
     form_of_address: _builtins.str
     """"u" or "je" (R31)."""
+    answer_days: _builtins.int
+    """Days the resident asks for to answer; 0: no wish (R27)."""
+    companion: _builtins.bool
+    """Somebody the resident chooses comes along or listens in (R30)."""
+    detail: Global___Detail.ValueType
+    """How much to tell at once (R31)."""
+    neutral_envelope: _builtins.bool
+    """An envelope on which nobody reads what it is about (R31)."""
+    one_offer: _builtins.bool
+    """One offer per message (R32)."""
     @_builtins.property
     def channels(self) -> _containers.RepeatedScalarFieldContainer[Global___Channel.ValueType]: ...
     @_builtins.property
     def never(self) -> _containers.RepeatedScalarFieldContainer[Global___Channel.ValueType]: ...
+    @_builtins.property
+    def quiet(self) -> _containers.RepeatedScalarFieldContainer[Global___QuietTime.ValueType]:
+        """When not to approach (R27)."""
+
     def __init__(
         self,
         *,
@@ -1192,10 +1533,16 @@ class Preferences(_message.Message):
         general_only: _builtins.bool = ...,
         most_per_30_days: _builtins.int = ...,
         form_of_address: _builtins.str = ...,
+        answer_days: _builtins.int = ...,
+        quiet: _abc.Iterable[Global___QuietTime.ValueType] | None = ...,
+        companion: _builtins.bool = ...,
+        detail: Global___Detail.ValueType = ...,
+        neutral_envelope: _builtins.bool = ...,
+        one_offer: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "form_of_address", b"form_of_address", "general_only", b"general_only", "language", b"language", "most_per_30_days", b"most_per_30_days", "never", b"never", "same_person", b"same_person"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_days", b"answer_days", "channels", b"channels", "companion", b"companion", "detail", b"detail", "form_of_address", b"form_of_address", "general_only", b"general_only", "language", b"language", "most_per_30_days", b"most_per_30_days", "neutral_envelope", b"neutral_envelope", "never", b"never", "one_offer", b"one_offer", "quiet", b"quiet", "same_person", b"same_person"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1329,6 +1676,7 @@ class ExchangeReleased(_message.Message):
     DECIDED_INDEX_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     SPAN_ID_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.bytes
     position: _builtins.int
     sender: _builtins.str
@@ -1338,6 +1686,8 @@ class ExchangeReleased(_message.Message):
     decided_index: _builtins.int
     trace_id: _builtins.bytes
     span_id: _builtins.bytes
+    severity: _builtins.int
+    """As the sender stated it to the ledger: the recipient compares it with what the signal says."""
     def __init__(
         self,
         *,
@@ -1350,10 +1700,11 @@ class ExchangeReleased(_message.Message):
         decided_index: _builtins.int = ...,
         trace_id: _builtins.bytes = ...,
         span_id: _builtins.bytes = ...,
+        severity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "decided_index", b"decided_index", "position", b"position", "purpose", b"purpose", "purpose_version", b"purpose_version", "recipient", b"recipient", "sender", b"sender", "span_id", b"span_id", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "decided_index", b"decided_index", "position", b"position", "purpose", b"purpose", "purpose_version", b"purpose_version", "recipient", b"recipient", "sender", b"sender", "severity", b"severity", "span_id", b"span_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1440,6 +1791,10 @@ class OutcomeReported(_message.Message):
     CHANNEL_FIELD_NUMBER: _builtins.int
     WHEN_MS_FIELD_NUMBER: _builtins.int
     DEVIATION_FIELD_NUMBER: _builtins.int
+    DEVIATIONS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    FORM_OF_ADDRESS_FIELD_NUMBER: _builtins.int
+    OTHER_PERSON_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.bytes
     position: _builtins.int
     recipient: _builtins.str
@@ -1450,6 +1805,13 @@ class OutcomeReported(_message.Message):
     """Unix time in milliseconds."""
     deviation: _builtins.bool
     """The channel used is on the resident's never-list, or was not among the chosen ones."""
+    language: _builtins.str
+    form_of_address: _builtins.str
+    other_person: _builtins.bool
+    @_builtins.property
+    def deviations(self) -> _containers.RepeatedScalarFieldContainer[Global___Deviation.ValueType]:
+        """In what it differs from what the resident wished (R35); deviation is set when there is any."""
+
     def __init__(
         self,
         *,
@@ -1461,11 +1823,420 @@ class OutcomeReported(_message.Message):
         channel: Global___Channel.ValueType = ...,
         when_ms: _builtins.int = ...,
         deviation: _builtins.bool = ...,
+        deviations: _abc.Iterable[Global___Deviation.ValueType] | None = ...,
+        language: _builtins.str = ...,
+        form_of_address: _builtins.str = ...,
+        other_person: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "channel", b"channel", "deviation", b"deviation", "offer", b"offer", "position", b"position", "recipient", b"recipient", "released_index", b"released_index", "when_ms", b"when_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "channel", b"channel", "deviation", b"deviation", "deviations", b"deviations", "form_of_address", b"form_of_address", "language", b"language", "offer", b"offer", "other_person", b"other_person", "position", b"position", "recipient", b"recipient", "released_index", b"released_index", "when_ms", b"when_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OutcomeReported: _TypeAlias = OutcomeReported  # noqa: Y015
+
+@_typing.final
+class RecordViewed(_message.Message):
+    """Somebody looked at the resident's pages: once per person, kind and UTC day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    kind: Global___ViewKind.ValueType
+    day: _builtins.int
+    """Days since 1970-01-01."""
+    @_builtins.property
+    def capture(self) -> Global___Capture: ...
+    def __init__(
+        self,
+        *,
+        kind: Global___ViewKind.ValueType = ...,
+        capture: Global___Capture | None = ...,
+        day: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "day", b"day", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordViewed: _TypeAlias = RecordViewed  # noqa: Y015
+
+@_typing.final
+class RepresentativeAdded(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    MANDATE_FIELD_NUMBER: _builtins.int
+    RELATION_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    CODE_HASH_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    reference: _builtins.bytes
+    mandate: Global___Mandate.ValueType
+    relation: Global___Relation.ValueType
+    valid_until_ms: _builtins.int
+    code_hash: _builtins.bytes
+    """SHA-256("regie/invitation/v1" || reference || code), until accepted."""
+    created_ms: _builtins.int
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: every purpose."""
+
+    @_builtins.property
+    def capture(self) -> Global___Capture: ...
+    def __init__(
+        self,
+        *,
+        reference: _builtins.bytes = ...,
+        mandate: Global___Mandate.ValueType = ...,
+        relation: Global___Relation.ValueType = ...,
+        purposes: _abc.Iterable[_builtins.str] | None = ...,
+        valid_until_ms: _builtins.int = ...,
+        code_hash: _builtins.bytes = ...,
+        capture: Global___Capture | None = ...,
+        created_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "code_hash", b"code_hash", "created_ms", b"created_ms", "mandate", b"mandate", "purposes", b"purposes", "reference", b"reference", "relation", b"relation", "valid_until_ms", b"valid_until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepresentativeAdded: _TypeAlias = RepresentativeAdded  # noqa: Y015
+
+@_typing.final
+class RepresentativeAccepted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    reference: _builtins.bytes
+    who: _builtins.bytes
+    """32 bytes: the representative's own login, keyed by the portal, so that nobody else knows who that is."""
+    created_ms: _builtins.int
+    @_builtins.property
+    def capture(self) -> Global___Capture: ...
+    def __init__(
+        self,
+        *,
+        reference: _builtins.bytes = ...,
+        who: _builtins.bytes = ...,
+        capture: Global___Capture | None = ...,
+        created_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "created_ms", b"created_ms", "reference", b"reference", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepresentativeAccepted: _TypeAlias = RepresentativeAccepted  # noqa: Y015
+
+@_typing.final
+class RepresentativeEnded(_message.Message):
+    """Ended by the resident or by the representative."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    reference: _builtins.bytes
+    created_ms: _builtins.int
+    @_builtins.property
+    def capture(self) -> Global___Capture: ...
+    def __init__(
+        self,
+        *,
+        reference: _builtins.bytes = ...,
+        capture: Global___Capture | None = ...,
+        created_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "created_ms", b"created_ms", "reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepresentativeEnded: _TypeAlias = RepresentativeEnded  # noqa: Y015
+
+@_typing.final
+class PresenceCodeIssued(_message.Message):
+    """A one-time code went to the resident's own phone or address: who knows it was there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    CODE_HASH_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    EXPIRES_MS_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    case_id: _builtins.bytes
+    code_hash: _builtins.bytes
+    """SHA-256("regie/presence/v1" || case_id || code)."""
+    channel: Global___CodeChannel.ValueType
+    expires_ms: _builtins.int
+    created_ms: _builtins.int
+    @_builtins.property
+    def capture(self) -> Global___Capture: ...
+    def __init__(
+        self,
+        *,
+        case_id: _builtins.bytes = ...,
+        code_hash: _builtins.bytes = ...,
+        channel: Global___CodeChannel.ValueType = ...,
+        expires_ms: _builtins.int = ...,
+        capture: Global___Capture | None = ...,
+        created_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "case_id", b"case_id", "channel", b"channel", "code_hash", b"code_hash", "created_ms", b"created_ms", "expires_ms", b"expires_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PresenceCodeIssued: _TypeAlias = PresenceCodeIssued  # noqa: Y015
+
+@_typing.final
+class GrantConfirmed(_message.Message):
+    """The resident confirmed what was recorded at the desk or on paper: it holds from now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    GRANTED_INDEX_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    granted_index: _builtins.int
+    """Log index of the grant."""
+    created_ms: _builtins.int
+    @_builtins.property
+    def scope(self) -> Global___Scope: ...
+    @_builtins.property
+    def capture(self) -> Global___Capture: ...
+    def __init__(
+        self,
+        *,
+        scope: Global___Scope | None = ...,
+        granted_index: _builtins.int = ...,
+        capture: Global___Capture | None = ...,
+        created_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "created_ms", b"created_ms", "granted_index", b"granted_index", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantConfirmed: _TypeAlias = GrantConfirmed  # noqa: Y015
+
+@_typing.final
+class AttemptRefused(_message.Message):
+    """Somebody tried what needs the resident's presence, or more than a mandate allows: refused, and shown to the resident."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """Name of the field of Change.what, for example "grant"."""
+    reason: _builtins.str
+    """Name of an ErrorReason, without its prefix."""
+    case_id: _builtins.bytes
+    """The case whose code did not match; empty when no code was tried."""
+    @_builtins.property
+    def scope(self) -> Global___Scope: ...
+    @_builtins.property
+    def capture(self) -> Global___Capture: ...
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        scope: Global___Scope | None = ...,
+        capture: Global___Capture | None = ...,
+        case_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "case_id", b"case_id", "reason", b"reason", "scope", b"scope", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttemptRefused: _TypeAlias = AttemptRefused  # noqa: Y015
+
+@_typing.final
+class QuestionAsked(_message.Message):
+    """A resident's question to an organisation (R21). The ledger cannot read it: the text is sealed to the organisation,
+    and to the viewer so that the resident can read it again.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_ID_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    PURPOSE_VERSION_FIELD_NUMBER: _builtins.int
+    ABOUT_INDEX_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
+    ORGANISATION_KEY_ID_FIELD_NUMBER: _builtins.int
+    SEALED_VIEWER_FIELD_NUMBER: _builtins.int
+    VIEWER_KEY_ID_FIELD_NUMBER: _builtins.int
+    DUE_MS_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    question_id: _builtins.bytes
+    """Random; its reference for people is made of it."""
+    organisation: _builtins.str
+    purpose: _builtins.str
+    purpose_version: _builtins.int
+    about_index: _builtins.int
+    """The exchange it is about: the index of its decision; 0: about none."""
+    batch_id: _builtins.bytes
+    position: _builtins.int
+    sealed: _builtins.bytes
+    """With info "regie/question/v1" || question_id, to this key of the organisation."""
+    organisation_key_id: _builtins.bytes
+    sealed_viewer: _builtins.bytes
+    """With info "regie/question-copy/v1" || question_id, to this key of the viewer."""
+    viewer_key_id: _builtins.bytes
+    due_ms: _builtins.int
+    """Unix time in milliseconds; an answer that comes later, or not at all, is overdue."""
+    created_ms: _builtins.int
+    @_builtins.property
+    def capture(self) -> Global___Capture: ...
+    def __init__(
+        self,
+        *,
+        question_id: _builtins.bytes = ...,
+        organisation: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        purpose_version: _builtins.int = ...,
+        about_index: _builtins.int = ...,
+        batch_id: _builtins.bytes = ...,
+        position: _builtins.int = ...,
+        sealed: _builtins.bytes = ...,
+        organisation_key_id: _builtins.bytes = ...,
+        sealed_viewer: _builtins.bytes = ...,
+        viewer_key_id: _builtins.bytes = ...,
+        due_ms: _builtins.int = ...,
+        capture: Global___Capture | None = ...,
+        created_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_index", b"about_index", "batch_id", b"batch_id", "capture", b"capture", "created_ms", b"created_ms", "due_ms", b"due_ms", "organisation", b"organisation", "organisation_key_id", b"organisation_key_id", "position", b"position", "purpose", b"purpose", "purpose_version", b"purpose_version", "question_id", b"question_id", "sealed", b"sealed", "sealed_viewer", b"sealed_viewer", "viewer_key_id", b"viewer_key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuestionAsked: _TypeAlias = QuestionAsked  # noqa: Y015
+
+@_typing.final
+class QuestionAnswered(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_ID_FIELD_NUMBER: _builtins.int
+    ASKED_INDEX_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
+    VIEWER_KEY_ID_FIELD_NUMBER: _builtins.int
+    question_id: _builtins.bytes
+    asked_index: _builtins.int
+    organisation: _builtins.str
+    sealed: _builtins.bytes
+    """With info "regie/answer/v1" || question_id, to this key of the viewer."""
+    viewer_key_id: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        question_id: _builtins.bytes = ...,
+        asked_index: _builtins.int = ...,
+        organisation: _builtins.str = ...,
+        sealed: _builtins.bytes = ...,
+        viewer_key_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_index", b"asked_index", "organisation", b"organisation", "question_id", b"question_id", "sealed", b"sealed", "viewer_key_id", b"viewer_key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuestionAnswered: _TypeAlias = QuestionAnswered  # noqa: Y015
+
+@_typing.final
+class StopUseNoticed(_message.Message):
+    """A recipient must stop using what it received: the resident stopped, refused or paused it afterwards (R5). Which of
+    these is in the private part only.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
+    DUE_MS_FIELD_NUMBER: _builtins.int
+    recipient: _builtins.str
+    sender: _builtins.str
+    purpose: _builtins.str
+    due_ms: _builtins.int
+    """Unix time in milliseconds by which the recipient must acknowledge."""
+    @_builtins.property
+    def released(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Log indices of the releases concerned, increasing."""
+
+    def __init__(
+        self,
+        *,
+        recipient: _builtins.str = ...,
+        sender: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        released: _abc.Iterable[_builtins.int] | None = ...,
+        due_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_ms", b"due_ms", "purpose", b"purpose", "recipient", b"recipient", "released", b"released", "sender", b"sender"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopUseNoticed: _TypeAlias = StopUseNoticed  # noqa: Y015
+
+@_typing.final
+class NoticeAcknowledged(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICED_INDEX_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    HOW_FIELD_NUMBER: _builtins.int
+    noticed_index: _builtins.int
+    recipient: _builtins.str
+    how: Global___StopUse.ValueType
+    def __init__(
+        self,
+        *,
+        noticed_index: _builtins.int = ...,
+        recipient: _builtins.str = ...,
+        how: Global___StopUse.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["how", b"how", "noticed_index", b"noticed_index", "recipient", b"recipient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeAcknowledged: _TypeAlias = NoticeAcknowledged  # noqa: Y015

@@ -23,12 +23,17 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class GetCheckpointRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    PUBLISHED_FIELD_NUMBER: _builtins.int
+    published: _builtins.bool
+    """The newest that was published, with its witnesses; where nothing is published, the newest of all."""
     def __init__(
         self,
+        *,
+        published: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["published", b"published"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,7 +40,17 @@ class Batch:
 class Permit:
     """A permitted signal and the log indices of what became of it; -1: that did not happen."""
 
-    __slots__ = ("acknowledged", "asked", "batch_id", "decided", "position", "released", "subject", "withheld")
+    __slots__ = (
+        "acknowledged",
+        "asked",
+        "batch_id",
+        "decided",
+        "outcome",
+        "position",
+        "released",
+        "subject",
+        "withheld",
+    )
 
     def __init__(self, decided: int, asked: Asked, batch_id: bytes, position: int, subject: bytes) -> None:
         """Begin with the decision."""
@@ -50,6 +60,7 @@ class Permit:
         self.position = position
         self.subject = subject
         self.released = self.withheld = self.acknowledged = -1
+        self.outcome = -1  # the newest report
 
 
 class Exchanges:
@@ -85,7 +96,7 @@ class Exchanges:
             case "exchange_acknowledged":
                 return self._acknowledged(index, event.exchange_acknowledged)
             case _:
-                return self._reported(event.outcome_reported)
+                return self._reported(index, event.outcome_reported)
 
     def _released(self, index: int, body: pb.ExchangeReleased) -> str | None:
         permit = self.permits.get(body.decided_index)
@@ -115,9 +126,12 @@ class Exchanges:
         permit.acknowledged = index
         return differing_place(permit, body)
 
-    def _reported(self, body: pb.OutcomeReported) -> str | None:
+    def _reported(self, index: int, body: pb.OutcomeReported) -> str | None:
         permit = self.releases.get(body.released_index)
-        return differing_place(permit, body) if permit else "reports on what was not released"
+        if permit is None:
+            return "reports on what was not released"
+        permit.outcome = index
+        return differing_place(permit, body)
 
 
 def asked_of(body: pb.ExchangeDecided) -> Asked:

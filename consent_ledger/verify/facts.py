@@ -11,9 +11,11 @@ from array import array
 from consent_ledger.errors import RegieError
 from consent_ledger.log.errors import VerificationError
 from consent_ledger.registry import Registry
+from consent_ledger.v1.events_pb2 import Event, PrivatePart
 from consent_ledger.verify.exchanges import Exchanges
 from consent_ledger.verify.snapshot import RowError
 from consent_ledger.verify.subjects import Subjects
+from consent_ledger.verify.tasks import KINDS, REPORTS, TaskFacts
 from consent_ledger.verify.walk import Gone, Item, Opened, Published, Report, Unopenable, content_error
 
 _FOLLOWING = frozenset({"exchange_released", "exchange_withheld", "exchange_acknowledged", "outcome_reported"})
@@ -30,7 +32,8 @@ class Facts:
         self.log_keys: dict[str, None] = {}  # every verifier key the log ever had, retired ones too
         self.public: array[int] = array("Q")  # indices of public events
         self.choices: array[int] = array("Q")  # indices of what residents chose
-        self.outcomes: array[int] = array("Q")  # indices of reports of outcomes
+        self.outcomes: array[int] = array("Q")  # indices of reports of agencies: outcomes, and on tasks
+        self.tasks = TaskFacts()
         self.erasures: set[int] = set()  # indices of RecordErased
         self.last_ms: int | None = 0  # time of the newest leaf; None: it cannot be opened
         self._report = report
@@ -61,6 +64,14 @@ class Facts:
         except RegieError as error:
             self._report(RowError("leaf", item.idx, "entry", "a public event that can be", error.message))
 
+    def _task(self, index: int, event: Event, private: PrivatePart) -> None:
+        self.tasks.add(index, event, private)
+        name = event.WhichOneof("body")
+        if name in REPORTS:
+            self.outcomes.append(index)
+        elif name == "question_asked":
+            self.choices.append(index)  # recorded like one, and answered for like one
+
     def _opened(self, item: Opened) -> None:
         index, event, private = item.idx, item.event, item.private
         try:
@@ -76,9 +87,11 @@ class Facts:
             self.exchanges.followed(index, event)
             if name == "outcome_reported":
                 self.outcomes.append(index)
+        elif name in KINDS:
+            self._task(index, event, private)
         elif name == "record_erased":
             self.erasures.add(index)
-        else:
+        elif name != "attempt_refused":  # which is answered with its refusal, and nothing is kept of that
             self.choices.append(index)
         for subject in subjects:
             subject.fold(index, event, private)

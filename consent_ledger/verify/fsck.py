@@ -24,14 +24,15 @@ from consent_ledger.verify.sources import Location
 from consent_ledger.verify.stored_answers import AnswerCheck
 from consent_ledger.verify.stored_permits import PermitCheck
 from consent_ledger.verify.stored_subjects import SubjectCheck
+from consent_ledger.verify.stored_tasks import TaskCheck
 from consent_ledger.verify.walk import Walk
 
 MOST = 100
 """Rows named in a report; the others are counted."""
 
-COMPARED = ("published", "public_event", "subject", "subject_entry", "batch", "permit", "pull_nonce", "change")
+COMPARED = ("published", "public_event", "subject", "subject_entry", "batch", "permit", "pull_nonce", "change", "task")
 KNOWN = frozenset({"leaf", "payload", "tile", "head", *COMPARED})
-OPTIONAL = frozenset({"erasure", "published", "alembic_version"})  # since later versions, or on one engine
+OPTIONAL = frozenset({"erasure", "published", "task", "alembic_version"})  # since later versions, or on one engine
 UNCHECKED = {
     "permit.opening": "a secret of the sender: only its length and whether it may be there; its recipient checks it",
     "batch.request_hash": "after the batch expired: the answer that repeats it is gone",
@@ -168,6 +169,7 @@ class _Fsck:
         yield "permit", permits.permits
         yield "pull_nonce", answers.pulls
         yield "change", permits.changes
+        yield "task", TaskCheck(snapshot, facts, erased, problems).run
 
     def _compare(self, table: str, check: Callable[[], Iterator[int]]) -> Iterator[int]:
         try:

@@ -16,6 +16,7 @@ from consent_ledger.log.errors import VerificationError
 from consent_ledger.log.quorum import NOBODY, Quorum
 from consent_ledger.registry import SHORTEST_RETENTION_DAYS, Registry
 from consent_ledger.v1 import events_pb2 as pb
+from consent_ledger.verify.authority import wrong_authority
 from consent_ledger.verify.checkpoints import Checkpoints, check_witnessed
 from consent_ledger.verify.database import verifiers_of
 from consent_ledger.verify.erasures import BY_AGE, ON_REQUEST, Erasures
@@ -24,6 +25,7 @@ from consent_ledger.verify.log import LogReport, Progress
 from consent_ledger.verify.snapshot import open_snapshot
 from consent_ledger.verify.sources import Location
 from consent_ledger.verify.subjects import Subject, Subjects
+from consent_ledger.verify.tasks import TaskFacts, TaskJudge, named_by, wrong_question
 from consent_ledger.verify.verdicts import Judged, Judges, Said, Verdict, said_outcome
 from consent_ledger.verify.walk import Gone, Item, Opened, Published, Unopenable, Walk, raising
 
@@ -31,12 +33,17 @@ MOST = 1_000
 """Findings named in a report; the others are counted."""
 
 DECIDED, RELEASED, WITHHELD, FOLLOWED, OTHER = "decided", "released", "withheld", "followed", "entry"
+TASK = "task"
 _KINDS = {
     "exchange_decided": DECIDED,
     "exchange_released": RELEASED,
     "exchange_withheld": WITHHELD,
     "exchange_acknowledged": FOLLOWED,
     "outcome_reported": FOLLOWED,
+    "question_asked": TASK,
+    "question_answered": TASK,
+    "stop_use_noticed": TASK,
+    "notice_acknowledged": TASK,
 }
 
 
@@ -113,6 +120,7 @@ def replay(
         for item in walk.items(progress):
             run.add(item)
         run.report.log = walk.finish()
+        run.finish()
         checkpoints = Checkpoints(walk, verifiers, run.log_keys)
         run.report.witnessed = check_witnessed(snapshot, checkpoints, quorum)
     if run.report.broken:
@@ -132,6 +140,7 @@ class Replay:
         self._subjects = Subjects()
         self._exchanges = Exchanges()
         self._judges = Judges(erasures, self._subjects)
+        self._tasks, self._notices = TaskFacts(), TaskJudge()
         self._last_ms = 0
 
     def add(self, item: Item) -> None:
@@ -178,13 +187,44 @@ class Replay:
             return
         if any(self._erasures.ground(subject.gone_before) == ON_REQUEST for subject in subjects):
             self._request(item)
-        if kind is not OTHER:
+        missing = self._notices.before(item.event, item.private, subjects)
+        if missing:
+            self.report.add(item.idx, kind, Judged(Verdict.MISMATCH, missing))
+        elif kind is TASK:
+            self.report.add(item.idx, kind, self._task(item))
+        elif kind is OTHER:
+            self._authority(item, subjects)
+        else:
             judged = self._exchange(item, kind, subjects)
             if kind is not FOLLOWED or judged.verdict is not Verdict.MATCH:
                 self.report.add(item.idx, kind, judged)
         self._time(item.idx, kind, item.event.time_ms)
         for subject in subjects:
             subject.fold(item.idx, item.event, item.private)
+        if kind is OTHER:
+            self._notices.after(item, subjects, self.registry)
+
+    def _authority(self, item: Opened, subjects: list[Subject]) -> None:
+        """Judge whether whoever wrote a choice might; where something is gone it may have said that they might."""
+        wrong = wrong_authority(item.event, [subject.state for subject in subjects])
+        if wrong and any(subject.gap for subject in subjects):
+            self.report.add(item.idx, OTHER, Judged(Verdict.ERASED, f"{wrong}; an event of this subject is erased"))
+        elif wrong:
+            self.report.add(item.idx, OTHER, Judged(Verdict.MISMATCH, wrong))
+
+    def finish(self) -> None:
+        """Judge what can be judged only with all leaves read: that no notice is left out at the end."""
+        for index in self._notices.overdue():
+            self.report.add(index, OTHER, Judged(Verdict.MISMATCH, "expected StopUseNoticed after it"))
+
+    def _task(self, item: Opened) -> Judged:
+        """Judge what is asked of an organisation, or what it did about it."""
+        wrong = self._tasks.add(item.idx, item.event, item.private)
+        if wrong == "":
+            return self._unknown(named_by(item.event), "reports on what was not asked")
+        if wrong is None and item.event.HasField("question_asked"):
+            wrong = wrong_question(item, self._exchanges, self._subjects)
+        return Judged(Verdict.MISMATCH, wrong) if wrong else Judged(Verdict.MATCH)
 
     def _request(self, item: Opened) -> None:
         """Require that an erasure on request says so in the chain of whom it is about: that resident reads it there."""
@@ -221,6 +261,7 @@ class Replay:
         wrong = self._exchanges.followed(item.idx, item.event)
         if permit is None:
             return self._unknown(named, wrong or "")
+        wrong = wrong or wrong_severity(item.event, permit.decided, subject)
         if wrong:
             return Judged(Verdict.MISMATCH, wrong)
         if permit.subject != item.private.links[0].subject:
@@ -241,7 +282,16 @@ class Replay:
 
     def _judge(self, item: Opened, asked: Asked, subject: Subject, recheck: int | None) -> Judged:
         said = Said(item.private.reason, tuple(item.private.decided_by))
-        return self._judges.judge(item.idx, said, self.registry, asked, subject, item.event.time_ms, recheck)
+        time_ms, severity = item.event.time_ms, item.private.severity
+        return self._judges.judge(item.idx, said, self.registry, asked, subject, time_ms, recheck, severity)
+
+
+def wrong_severity(event: pb.Event, decided: int, subject: Subject) -> str:
+    """Return in what a release differs from the severity that was permitted; nothing for another event."""
+    permitted = next((e.severity for e in subject.state.exchanges if e.decided_index == decided), None)
+    got = event.exchange_released.severity
+    differs = event.HasField("exchange_released") and permitted not in (None, got)
+    return f"severity: expected {permitted}, got {got}" if differs else ""
 
 
 def named_index(event: pb.Event, kind: str) -> int:

@@ -159,6 +159,8 @@ def _open_sqlite(path: Path) -> Iterator[SqliteSource]:
             yield SqliteSource(connection)
         finally:
             connection.close()
+    except UnicodeDecodeError:
+        raise VerificationError("the ledger's file cannot be read: a name in its schema is no text") from None
     except sqlite3.Error as error:
         raise VerificationError(f"the ledger's file cannot be read: {error}") from None
 

@@ -29,6 +29,7 @@ class _Permit(NamedTuple):
     released_idx: int | None
     withheld_idx: int | None
     acknowledged_idx: int | None
+    outcome_idx: int | None = None
 
 
 class _Change(NamedTuple):
@@ -92,7 +93,7 @@ class PermitCheck:
 
     def _erased(self, name: str, row: _Permit, batch: KnownBatch | None) -> None:
         """A permit whose decision was erased is empty, and there only while its batch can be pulled."""
-        if row[3:] != (None, b"", None, None, None):
+        if row[3:] != (None, b"", None, None, None, None):
             self._problems.wrong("permit", name, "decided_idx", "nothing else: its decision was erased", "something")
         if batch is not None and batch.expires_ms <= self._now_ms - FORGOTTEN_MS:
             self._problems.wrong("permit", name, "row", "none: its batch expired", "a row")
@@ -108,6 +109,7 @@ class PermitCheck:
             "released_idx": (told.released, row.released_idx),
             "withheld_idx": (told.withheld, row.withheld_idx),
             "acknowledged_idx": (told.acknowledged, row.acknowledged_idx),
+            "outcome_idx": (told.outcome, row.outcome_idx),
         }
         for column, (expected, got) in became.items():
             if expected != (-1 if got is None else got) and not (expected < 0 and got in self._gone):

@@ -60,7 +60,7 @@ class Judges:
         self._subjects = subjects
         self._for: tuple[Registry, Asked, int] | None = None
         self._general: Decision | None = None
-        self._judge: Judge = lambda _state, _recheck: Decision(pb.REASON_UNSPECIFIED)
+        self._judge: Judge = lambda _state, _recheck, _severity: Decision(pb.REASON_UNSPECIFIED)
 
     def judge(  # noqa: PLR0917  (everything that a decision rests on)
         self,
@@ -71,10 +71,11 @@ class Judges:
         subject: Subject,
         time_ms: int,
         recheck: int | None,
+        severity: int,
     ) -> Judged:
         """Judge an exchange event at ``index`` about a subject, whose state is that before the event."""
         self._prepare(registry, asked, time_ms)
-        expected = self._general or self._judge(subject.state, recheck)
+        expected = self._general or self._judge(subject.state, recheck, severity)
         differs = said.differs(expected)
         if subject.gap is None or self._general is not None:
             return Judged(Verdict.MISMATCH, differs) if differs else Judged(Verdict.MATCH)
@@ -89,7 +90,7 @@ class Judges:
         self._general = refused_for_all(registry, asked.request)
         if self._general is None:
             terms = terms_of(registry, asked.request)
-            self._judge = lambda state, recheck: decide_for(terms, state, time_ms, recheck)
+            self._judge = lambda state, recheck, severity: decide_for(terms, state, time_ms, recheck, severity)
 
     def _beside(self, index: int, differs: str, subject: Subject) -> Judged:
         """Judge by what is left of a subject of whom something is gone, erased or lost.

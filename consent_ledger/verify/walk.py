@@ -91,7 +91,11 @@ class Walk:
     def _add(self, rows: Sequence[Row]) -> None:
         """Grow the tree by these rows. A missing or surplus leaf always raises: every leaf after it is another one."""
         size, entries = self.checkpoint.size, [row.entry for row in rows]
-        hashes = leaf_hashes(entries)
+        try:
+            hashes = leaf_hashes(entries)
+        except TypeError:  # a damaged record holds anything, also nothing
+            index = next(row.idx for row in rows if not isinstance(row.entry, bytes))
+            raise RowError("leaf", index, "entry", "bytes", "something else") from None
         for index, (row, digest) in enumerate(zip(rows, hashes, strict=True), self.replay.size):
             if row.idx != index or index >= size:
                 # A gap in the indices is a leaf that is gone; the row that was read is the next one that is left.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consent_ledger.deviation import deviations
 from consent_ledger.errors import RegieError
 from consent_ledger.state import Contact, contact
 from consent_ledger.storage.rows import BatchRow, ChangeRow, PermitRow
@@ -72,6 +73,7 @@ class OutcomeWork:
         permit = tx.permits(self.header_hash).get(report.position)
         if permit is None or permit.released_idx is None:
             raise RegieError("FIELD_INVALID", "no signal was released at this position", field="report.position")
+        found = deviations(_wished(tx, permit), report)
         body = pb.OutcomeReported(
             batch_id=batch.batch_id,
             position=report.position,
@@ -80,9 +82,15 @@ class OutcomeWork:
             offer=report.offer,
             channel=report.channel,
             when_ms=report.when_ms,
-            deviation=report.channel not in _wished(tx, permit).usable(),
+            deviation=bool(found),
+            deviations=found,
+            language=report.language,
+            form_of_address=report.form_of_address,
+            other_person=report.other_person,
         )
-        return tx.record(pb.Event(outcome_reported=body), [permit.subject])
+        index = tx.record(pb.Event(outcome_reported=body), [permit.subject])
+        tx.put_permit(permit._replace(outcome_idx=index))
+        return index
 
 
 def _wished(tx: Transaction, permit: PermitRow) -> Contact:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from consent_ledger import lifeevents, severity
+from consent_ledger.authority import CONFIRM_DAYS, DESK_MONTHS, is_delayed
 from consent_ledger.clock import DAY_MS
 from consent_ledger.dates import add_months
 from consent_ledger.errors import RegieError
@@ -17,6 +19,7 @@ from consent_ledger.registry import Registry
 from consent_ledger.state import SubjectState
 from consent_ledger.v1 import consents_pb2
 from consent_ledger.v1 import events_pb2 as pb
+from consent_ledger.writing.authority import recorded
 from consent_ledger.writing.decision import CLOCK_SKEW_MS
 
 _LONGEST_AHEAD_MS = 366 * DAY_MS
@@ -65,7 +68,7 @@ def _for_everything(change: consents_pb2.Change, now_ms: int) -> pb.Event:
 
 
 def _written(change: consents_pb2.Change) -> dict[str, Any]:
-    return {"capture": change.capture, "created_ms": change.created_ms}
+    return {"capture": recorded(change.capture), "created_ms": change.created_ms}
 
 
 def check_order(created_ms: int, states: Sequence[SubjectState], now_ms: int) -> None:
@@ -128,26 +131,49 @@ def _granted(change: consents_pb2.Change, registry: Registry, now_ms: int) -> pb
     if beyond or not grant.items:
         what = f"the purpose does not list {', '.join(beyond)}" if beyond else "a grant names its data items"
         raise RegieError("BEYOND_PURPOSE", what, field="grant.items")
-    if grant.months not in (3, 6, 12):
-        raise RegieError("FIELD_INVALID", "a choice holds for 3, 6 or 12 months", field="grant.months")
-    if grant.months > purpose.longest_validity_months:
-        longest = purpose.longest_validity_months
-        raise RegieError("BEYOND_PURPOSE", f"the purpose allows at most {longest} months", field="grant.months")
-    if grant.mode not in (pb.MODE_JA, pb.MODE_VRAAG_MIJ_EERST, pb.MODE_EERST_ZELF):
-        raise RegieError("FIELD_INVALID", "this is no way to agree", field="grant.mode")
+    _check_terms(grant, purpose)
     if grant.valid_from_ms > now_ms + _LONGEST_AHEAD_MS:
         raise RegieError("BEYOND_PURPOSE", "a choice starts within a year", field="grant.valid_from_ms")
-    starts_ms = max(grant.valid_from_ms, now_ms)  # it cannot have held before it was recorded
+    earliest_ms = max(grant.valid_from_ms, now_ms)  # it cannot have held before it was recorded
+    delayed = _is_delayed(change)
+    starts_ms = max(earliest_ms, now_ms + CONFIRM_DAYS * DAY_MS) if delayed else earliest_ms
     return pb.ConsentGranted(
         scope=scope,
         items=sorted(grant.items),
         mode=grant.mode,
         threshold=grant.threshold,
+        occasion=grant.occasion,
         valid_from_ms=starts_ms,
-        valid_until_ms=add_months(starts_ms, grant.months),
-        capture=change.capture,
+        valid_until_ms=add_months(earliest_ms, grant.months),
+        confirmable_from_ms=earliest_ms if delayed else 0,
+        capture=recorded(change.capture),
         created_ms=change.created_ms,
     )
+
+
+def _check_terms(grant: consents_pb2.Grant, purpose: Purpose) -> None:
+    """Check how long, from which severity and in which way; raises BEYOND_PURPOSE or FIELD_INVALID."""
+    if grant.months not in (3, 6, 12):
+        raise RegieError("FIELD_INVALID", "a choice holds for 3, 6 or 12 months", field="grant.months")
+    if grant.months > purpose.longest_validity_months:
+        longest = purpose.longest_validity_months
+        raise RegieError("BEYOND_PURPOSE", f"the purpose allows at most {longest} months", field="grant.months")
+    if grant.occasion == pb.OCCASION_LIFE_EVENT and grant.months != lifeevents.MONTHS:
+        what = f"what a change in life leads to holds for {lifeevents.MONTHS} months"
+        raise RegieError("BEYOND_PURPOSE", what, field="grant.months")
+    if grant.threshold > severity.bands(purpose):
+        raise RegieError("BEYOND_PURPOSE", "signals of this purpose have no such severity", field="grant.threshold")
+    if grant.mode not in (pb.MODE_JA, pb.MODE_VRAAG_MIJ_EERST, pb.MODE_EERST_ZELF):
+        raise RegieError("FIELD_INVALID", "this is no way to agree", field="grant.mode")
+
+
+def _is_delayed(change: consents_pb2.Change) -> bool:
+    """Tell whether a yes waits for some days or the resident's confirmation: at a desk and on paper (R37)."""
+    delayed = is_delayed(change.capture.via)
+    if delayed and change.grant.months > DESK_MONTHS:
+        what = f"a yes at a desk or on paper holds for at most {DESK_MONTHS} months"
+        raise RegieError("BEYOND_PURPOSE", what, field="grant.months")
+    return delayed
 
 
 def _answered(

@@ -56,6 +56,7 @@ class DecideWork:
     sign: Sign
     trace_id: bytes = b""
     span_id: bytes = b""
+    severities: tuple[int, ...] = ()  # in the order of positions; none: the sender states none
     # Made by whoever prepares the request, so that the one thread that writes does not have to.
     request: ExchangeRequest = field(init=False)
     template: DecidedTemplate = field(init=False, repr=False)
@@ -95,10 +96,11 @@ class DecideWork:
         purpose = tx.registry.find_purpose(self.request.purpose)
         party = (self.request.sender, self.request.recipient)
         leaves = DecidedLeaves(self.template, party, tx, purpose, len(self.positions))
-        for position, subject in zip(self.positions, self.subjects, strict=True):
+        severities = self.severities or (0,) * len(self.positions)
+        for position, subject, severity in zip(self.positions, self.subjects, severities, strict=True):
             row = tx.subject(subject)
-            decision = judge(row.state, None)
-            index = leaves.append(position, subject, row, decision)
+            decision = judge(row.state, None, severity)
+            index = leaves.append(position, subject, row, decision, severity)
             if decision.permitted:
                 permit = PermitRow(self.header_hash, position, index, self.opening(position), subject)
                 tx.put_permit(permit)

@@ -21,6 +21,7 @@ from consent_ledger.storage.rows import BatchRow, ChangeRow, PayloadRow, PermitR
 from consent_ledger.v1 import consents_pb2
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.writing.announce import Announcing, announce
+from consent_ledger.writing.authority import check_erasure, recorded
 from consent_ledger.writing.choices import check_order
 from consent_ledger.writing.transaction import Transaction
 from consent_ledger.writing.work import Sealed, Sign
@@ -167,7 +168,9 @@ class EraseWork:
     def _erase(self, tx: Transaction) -> consents_pb2.Erased:
         subjects = list(dict.fromkeys(self.subjects))
         tx.subjects(subjects)
-        check_order(self.request.created_ms, [tx.state(key) for key in subjects], tx.now_ms)
+        states = [tx.state(key) for key in subjects]
+        check_erasure(self.request.capture, states, tx.now_ms)
+        check_order(self.request.created_ms, states, tx.now_ms)
         indices = {key: tx.indices(key) for key in subjects}
         goes, stays = erasable(tx, {index for found in indices.values() for index in found}, subjects)
         done = consents_pb2.Erased(entries=len(goes), kept=len(stays))
@@ -190,7 +193,7 @@ class EraseWork:
         """Go on with a subject's chain, each subject by a leaf of its own: one for all would link them again."""
         body = pb.RecordErased(
             ground=pb.ERASURE_GROUND_RESIDENT_REQUEST,
-            capture=self.request.capture,
+            capture=recorded(self.request.capture),
             created_ms=self.request.created_ms,
         )
         return tx.record(pb.Event(record_erased=body), [key])

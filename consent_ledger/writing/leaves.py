@@ -29,6 +29,7 @@ _SEQ = b"\x10"
 _PREVIOUS = b"\x1a\x20"  # SubjectLink.previous, 32 bytes
 _REASON = b"\x18"
 _DECIDED_BY = b"\x22"  # packed
+_SEVERITY = b"\x28"
 _RANDOM = 32 + SALT_SIZE
 _POOL = 256
 _COMMITMENT = b"\x0a\x20"  # Leaf.commitment, 32 bytes (events.committed_entry)
@@ -56,13 +57,15 @@ _VARINTS = [_varint(value) for value in range(_MADE)]
 _PLACES = [b"", *(_POSITION + number for number in _VARINTS[1:])]  # position 0 is not written
 
 
-def private_part(nonce: bytes, subject: bytes, row: SubjectRow, decision: Decision) -> bytes:
+def private_part(nonce: bytes, subject: bytes, row: SubjectRow, decision: Decision, severity: int = 0) -> bytes:
     """Return PrivatePart bytes of a decision, the next event in its subject's chain; nonce and subject are 32 bytes."""
     seq, previous = varint(row.seq + 1), row.last
     reason, decided_by = varint(decision.reason), decision.decided_by
     if decided_by:
         packed = varint(decided_by[0]) if len(decided_by) == 1 else b"".join(map(varint, decided_by))
         reason = b"".join((reason, _DECIDED_BY, varint(len(packed)), packed))
+    if severity:
+        reason += _SEVERITY + varint(severity)
     size = len(_SUBJECT) + 32 + len(_SEQ) + len(seq)
     if not previous:
         return b"".join((_NONCE, nonce, _LINK, varint(size), _SUBJECT, subject, _SEQ, seq, _REASON, reason))
@@ -128,13 +131,13 @@ class DecidedLeaves:
         self.outcomes: list[pb.Outcome.ValueType] = []
         self.indices: list[int] = []
 
-    def append(self, position: int, subject: bytes, row: SubjectRow, decision: Decision) -> int:
+    def append(self, position: int, subject: bytes, row: SubjectRow, decision: Decision, severity: int = 0) -> int:
         """Append one decision about a subject, in its chain and state; return its log index."""
         tx, index, reason = self._tx, self._next, decision.reason
         outcome = self._outcomes.get(reason) or self._outcome(reason)
         random = self._random()
         # The same steps as events.make_committed and Transaction.record, on bytes.
-        private = private_part(random[:32], subject, row, decision)
+        private = private_part(random[:32], subject, row, decision, severity)
         digest = sha256(PRIVATE_LABEL + private).digest()
         event = self._template.event(self._lead, digest, position, outcome, permitted=decision.permitted)
         salt = random[32:]
@@ -142,7 +145,13 @@ class DecidedLeaves:
         leaf = LeafRow(index, _COMMITMENT + commitment, sha256(_LEAF + commitment).digest())
         tx.append_leaf(leaf, PayloadRow(index, salt, event, private))
         state = after_decision(
-            row.state, index, self._now_ms, self._party, reason=reason, decided_by=decision.decided_by
+            row.state,
+            index,
+            self._now_ms,
+            self._party,
+            reason=reason,
+            decided_by=decision.decided_by,
+            severity=severity,
         )
         tx.link(subject, row, sha256(commitment).digest(), state, index)
         self._next = index + 1

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from consent_ledger.errors import RegieError
+from consent_ledger.state import SubjectState
 from consent_ledger.storage.rows import ChangeRow
 from consent_ledger.v1 import consents_pb2
+from consent_ledger.writing.acting import ACTING, acting_event, record_view
+from consent_ledger.writing.asking import record_question
+from consent_ledger.writing.authority import attempt_of, check_authority
 from consent_ledger.writing.choices import event_for
+from consent_ledger.writing.notices import notify
 from consent_ledger.writing.transaction import Transaction, Wanted
 from consent_ledger.writing.work import Sealed, Sign
 
@@ -68,6 +73,8 @@ class RecordWork:
     ) -> consents_pb2.ChangeResult:
         change_id = prepared.change.change_id
         result = consents_pb2.ChangeResult(change_id=change_id, log_index=_record(tx, prepared))
+        if prepared.change.HasField("view"):
+            return result  # kept by its day and not by its id: the next view of that day has another id
         answer = result.SerializeToString(deterministic=True)
         row = ChangeRow(change_id, prepared.digest, answer, result.log_index)
         known[change_id] = tx.writes.changes[change_id] = row  # the same id may come twice in one request
@@ -94,7 +101,30 @@ def _record(tx: Transaction, prepared: PreparedChange) -> int:
     """Append one change and return its log index; every check comes before the first write."""
     if prepared.error is not None:
         raise prepared.error
-    subjects = list(dict.fromkeys(prepared.subjects))
+    change, subjects = prepared.change, list(dict.fromkeys(prepared.subjects))
+    what = str(change.WhichOneof("what"))
     states = [tx.state(subject) for subject in subjects]
-    event = event_for(prepared.change, states, tx.registry, tx.now_ms)
-    return tx.record(event, subjects)
+    _check_authority(tx, change, subjects, states)
+    if what == "ask":
+        return record_question(tx, change, subjects)
+    if what == "view":
+        return record_view(tx, change, subjects)
+    if what in ACTING:
+        return tx.record(acting_event(change, states, tx.now_ms), subjects)
+    event = event_for(change, states, tx.registry, tx.now_ms)
+    index = tx.record(event, subjects)
+    notify(tx, event, index, subjects)
+    return index
+
+
+def _check_authority(
+    tx: Transaction, change: consents_pb2.Change, subjects: Sequence[bytes], states: Sequence[SubjectState]
+) -> None:
+    """Raise RegieError unless whoever writes may; the attempt is then the one thing that is written (AS6)."""
+    try:
+        check_authority(change, states, tx.now_ms)
+    except RegieError as refusal:
+        attempt = attempt_of(change, refusal, states, tx.now_ms)
+        if attempt is not None:
+            tx.record(attempt, subjects)
+        raise

@@ -82,7 +82,7 @@ class ReleaseWork:
             if permit.opening is None:
                 continue  # withheld before: v_i is gone, nobody can open it
             state = tx.state(permit.subject)
-            decision = judge(state, permit.decided_idx)
+            decision = judge(state, permit.decided_idx, 0)  # the severity is that of the permit
             if decision.permitted:
                 preferences = state.contact.to_proto() if state.contact else LETTER_ONLY
                 permit = self._release(tx, header, permit, decision)  # noqa: PLW2901
@@ -97,6 +97,7 @@ class ReleaseWork:
         """Append the release leaf, unless a former pull did."""
         if permit.released_idx is not None:
             return permit
+        exchanges = tx.state(permit.subject).exchanges
         body = pb.ExchangeReleased(
             batch_id=header.batch_id,
             position=permit.position,
@@ -107,6 +108,7 @@ class ReleaseWork:
             decided_index=permit.decided_idx,
             trace_id=self.trace_id,
             span_id=self.span_id,
+            severity=next((e.severity for e in exchanges if e.decided_index == permit.decided_idx), 0),
         )
         event = pb.Event(exchange_released=body)
         index = tx.record(event, [permit.subject], reason=decision.reason, decided_by=decision.decided_by)

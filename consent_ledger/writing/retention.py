@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from consent_ledger.clock import DAY_MS
 from consent_ledger.errors import RegieError
+from consent_ledger.others import others_in_force, standing_others
 from consent_ledger.registry import SHORTEST_RETENTION_DAYS, Registry
-from consent_ledger.state import COUNTED_MS, EMPTY, Choice, SubjectState, fold
+from consent_ledger.state import COUNTED_MS, EMPTY, Choice, SubjectState, Window, fold
 from consent_ledger.storage.erasures import RETENTION
 from consent_ledger.storage.rows import PayloadRow
 from consent_ledger.v1 import events_pb2 as pb
@@ -33,12 +34,14 @@ def standing(state: SubjectState, since_ms: int) -> frozenset[int]:
     for choice in state.choices.values():
         if not _ended(choice, since_ms):
             question = choice.question
-            found += [choice.idx, choice.withdrawn_index, choice.window and choice.window.idx]
+            found += [choice.idx, choice.withdrawn_index, choice.confirmed_index, choice.window and choice.window.idx]
             found += [question.idx, question.answer_index] if question else []
     if state.pause and (state.pause.until_ms == 0 or state.pause.until_ms > since_ms):
         found.append(state.pause.idx)
     if state.contact:
         found.append(state.contact.idx)
+    found += standing_others(state.others, since_ms)
+    found += [task.idx for task in state.tasks if task.done_idx is None]  # asked, and overdue for all to see
     return frozenset(index for index in found if index is not None)
 
 
@@ -53,14 +56,16 @@ def same_effect(before: SubjectState, after: SubjectState, since_ms: int, now_ms
 
     def in_force(state: SubjectState) -> object:
         choices = {
-            party: choice._replace(window=choice.window and choice.window._replace(used_by=None), question=None)
+            party: choice._replace(window=choice.window and Window(*choice.window[:2]), question=None)
             for party, choice in state.choices.items()
             if not _ended(choice, since_ms)
         }
         answers = {party: state.choices[party].question for party in choices}
         said = {party: (q.idx, q.yes, q.answer_index) for party, q in answers.items() if q}
         counted = [e for e in state.exchanges if e.counted_ms > now_ms - COUNTED_MS]
-        return choices, said, state.pause if state.paused(now_ms) else None, state.contact, counted
+        asked = [task for task in state.tasks if task.done_idx is None]
+        pause = state.pause if state.paused(now_ms) else None
+        return choices, said, pause, state.contact, counted, asked, others_in_force(state.others, now_ms)
 
     return in_force(before) == in_force(after)
 
@@ -68,15 +73,16 @@ def same_effect(before: SubjectState, after: SubjectState, since_ms: int, now_ms
 def retention_days(registry: Registry, entries: Iterable[Opened]) -> int:
     """Return how many days entries of one subject are kept; 0: no purpose says.
 
-    The purpose and version are those that the entries name; a subject whose entries name none (a pause, preferences) is
-    kept as long as the purpose that keeps longest.
+    The purpose and version are those that the entries name; an entry without a version says nothing of it. A subject
+    whose entries name none (a pause, preferences) is kept as long as the purpose that keeps longest.
     """
     versions: dict[str, int] = {}
     for entry in entries:
         body = getattr(entry.event, entry.kind)
         named = body.scope if "scope" in body.DESCRIPTOR.fields_by_name else body
-        if "purpose" in named.DESCRIPTOR.fields_by_name and registry.find_purpose(named.purpose):
-            versions[named.purpose] = min(versions.get(named.purpose, named.purpose_version), named.purpose_version)
+        version = named.purpose_version if "purpose_version" in named.DESCRIPTOR.fields_by_name else 0
+        if version and registry.find_purpose(named.purpose):
+            versions[named.purpose] = min(versions.get(named.purpose, version), version)
     said = [registry.ledger_days(purpose, version) for purpose, version in versions.items()]
     everywhere = [registry.ledger_days(purpose.id) for purpose in registry.purposes]
     return min((days for days in said if days), default=0) if said else max(everywhere, default=0)

@@ -26,6 +26,7 @@ from consent_ledger.storage.rows import (
     PermitRow,
     PullRow,
     SubjectRow,
+    TaskRow,
     Writes,
     pack_indices,
     unpack_indices,
@@ -187,6 +188,12 @@ class Transaction:
         found = self._group.changes(ids) | {key: written[key] for key in ids if key in written}
         return {key: row for key, row in found.items() if not self._is_erased(row.idx)}
 
+    def task(self, index: int) -> TaskRow | None:
+        """Return what the leaf at an index asks an organisation to do; None when it asks nothing, or is erased."""
+        if self._is_erased(index):
+            return None
+        return self.writes.tasks.get(index) or self._group.writes.tasks.get(index) or self._store.task(index)
+
     def payloads(self, indices: Collection[int]) -> dict[int, PayloadRow]:
         """Return what opens these leaves, as far as it is not erased."""
         wanted = set(indices)
@@ -277,6 +284,10 @@ class Transaction:
     def forget_subject(self, key: bytes) -> None:
         """Let the ledger know a subject no more: all its entries are erased."""
         self.rewrite(key, NEW_SUBJECT, ())
+
+    def put_task(self, task: TaskRow) -> None:
+        """Store what an organisation is asked to do, or that it is done."""
+        self.writes.tasks[task.idx] = task
 
     def put_permit(self, permit: PermitRow) -> None:
         """Store a permit or what became of it."""

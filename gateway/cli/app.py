@@ -18,8 +18,10 @@ from gateway.cli import (
     init,
     ledger,
     log,
+    notice,
     outcome,
     proof,
+    question,
     receive,
     send,
     serve,
@@ -67,7 +69,9 @@ consent.app.command()(erase.erase)
 app.add_typer(consent.app, name="consent")
 app.command()(send.send)
 app.command()(receive.receive)
-app.command()(outcome.outcome)
+app.add_typer(outcome.app, name="outcome")
+app.add_typer(question.app, name="question")
+app.add_typer(notice.app, name="notice")
 app.add_typer(canary.app, name="canary")
 app.add_typer(exchange.app, name="exchange")
 app.add_typer(proof.app, name="proof")

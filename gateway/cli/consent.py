@@ -100,6 +100,12 @@ def grant(
         Literal["JA", "VRAAG_MIJ_EERST", "EERST_ZELF"], typer.Option(help="Yes; ask me each time; let me try first.")
     ] = "JA",
     items: Annotated[str, typer.Option(help="Data items, with commas between; default: all of the purpose.")] = "",
+    threshold: Annotated[
+        int, typer.Option(help="Only signals of at least this severity, 1 to 4; 0: every signal.", min=0, max=4)
+    ] = 0,
+    life_event: Annotated[
+        bool, typer.Option("--life-event", help="A change in the resident's life led to it: for 3 months.")
+    ] = False,
     via: ViaOption = "web",
     language: LanguageOption = "nl",
     oin: AsOption = None,
@@ -111,7 +117,16 @@ def grant(
     `regie consent grant --resident me.csv --sender OIN --recipient OIN --purpose vroegsignalering-energie --months 12`
     """
     chosen = tuple(item.strip() for item in items.split(",") if item.strip())
-    make = _choice(sender, recipient, purpose, said=answer, months=months, items=chosen)
+    make = _choice(
+        sender,
+        recipient,
+        purpose,
+        said=answer,
+        months=months,
+        items=chosen,
+        threshold=threshold,
+        life_event=life_event,
+    )
     _change(Output(as_json=json), home, oin, resident, make, via=via, language=language)
 
 
@@ -254,6 +269,14 @@ def prefer(
         int, typer.Option(help="At most so many exchanges per purpose in 30 days; 0: the purpose's own.", min=0)
     ] = 0,
     address: Annotated[Literal["u", "je"], typer.Option(help="Form of address.")] = "u",
+    answer_days: Annotated[int, typer.Option(help="Days asked for to answer; 0: no wish.", min=0, max=56)] = 0,
+    quiet: Annotated[str, typer.Option(help="When not, with commas: ochtend, middag, avond, weekend.")] = "",
+    companion: Annotated[bool, typer.Option("--companion", help="Somebody comes along.")] = False,
+    detail: Annotated[Literal["short", "full"] | None, typer.Option(help="How much to tell at once.")] = None,
+    neutral_envelope: Annotated[
+        bool, typer.Option("--neutral-envelope", help="An envelope that does not tell what it is about.")
+    ] = False,
+    one_offer: Annotated[bool, typer.Option("--one-offer", help="One offer per message.")] = False,
     via: ViaOption = "web",
     language: LanguageOption = "nl",
     oin: AsOption = None,
@@ -277,6 +300,12 @@ def prefer(
             general_only=general_only,
             most_per_30_days=most,
             form_of_address=address,
+            answer_days=answer_days,
+            quiet=choices.quiet_list(quiet.split(",")),
+            companion=companion,
+            detail=choices.DETAILS[detail or ""],
+            neutral_envelope=neutral_envelope,
+            one_offer=one_offer,
         )
         return choices.preference(who, choices.choosable(registry), wanted)
 
@@ -309,9 +338,7 @@ def list_(
     work(output, home, oin, PORTALS, do)
 
 
-def _choice(
-    sender: str, recipient: str, purpose: str, *, said: str, months: int | None = None, items: tuple[str, ...] = ()
-) -> Make:
+def _choice(sender: str, recipient: str, purpose: str, *, said: str, months: int | None = None, **more: Any) -> Make:
     def make(who: Resident, registry: Registry) -> Wish:
         from consent_ledger.errors import RegieError
         from gateway.sdk.choices import check_choice, choice
@@ -319,7 +346,9 @@ def _choice(
 
         if months is not None and months not in MONTHS:
             raise RegieError("FIELD_INVALID", "expected 3, 6 or 12", "months")
-        row = ChoiceRow(who, sender, recipient, purpose, items, said, months)
+        items: tuple[str, ...] = more.get("items", ())
+        rest = {name: value for name, value in more.items() if name != "items"}
+        row = ChoiceRow(who, sender, recipient, purpose, items, said, months, **rest)
         for error in check_choice(row, registry):
             raise RegieError("FIELD_INVALID", error.reason, error.field)
         return choice(row, registry.purpose(purpose))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.town.count import Count
     from gateway.town.tell import Teller
 
-ROLES = ("gateway", "pseudonyms", "ledger", "witness")
+ROLES = ("gateway", "pseudonyms", "ledger", "witness", "viewer")
 ExitOption = Annotated[bool, typer.Option("--exit", help="Stop after the summary instead of serving the town.")]
 OnlyJsonOption = Annotated[bool, typer.Option("--json", help="Print nothing but one JSON object, at the end.")]
 KeepOption = Annotated[Path | None, typer.Option(help="Keep the town in this folder, which must be new or empty.")]
@@ -70,13 +70,16 @@ async def _demo(folder: Path, output: Output, teller: Teller, *, leave: bool) ->
     from gateway.town.clock import DemoClock
     from gateway.town.files import write_town
     from gateway.town.generator import make_town
+    from gateway.town.logins import write_logins
     from gateway.town.participants import TOWN
     from gateway.town.play import play
+    from gateway.viewer.settings import demo_names, viewer_settings
 
     begun, clock = monotonic(), DemoClock()
     home = found_home(folder, TOWN, clock, demo=True)
     town = make_town(datetime.now(UTC).date())
     write_town(town, folder / "town")
+    write_logins(town, folder / "town", played=True)
     async with AsyncExitStack() as stack:
         # The servers' own log lines would stand in the middle of the story.
         logs.configure(stack.enter_context((folder / "demo.log").open("a", encoding="utf-8")))
@@ -86,6 +89,8 @@ async def _demo(folder: Path, output: Output, teller: Teller, *, leave: bool) ->
         count = await play(home, town, clock, teller)
         count.seconds = monotonic() - begun
         teller.closing(count, folder, serving=not leave)
+        if not leave:
+            teller.pages(viewer_settings(home).origin, demo_names(home))
         output.result(count.as_json(), [])
         if not leave:
             await _until_told()

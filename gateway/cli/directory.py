@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.common import ANYBODY, HOME, AsOption, HomeOption, JsonOption, work
+from gateway.cli.common import ANYBODY, HOME, RECIPIENTS, AsOption, HomeOption, JsonOption, work
 from gateway.cli.output import OK, Output
 
 if TYPE_CHECKING:
@@ -73,7 +73,48 @@ def list_(
     work(output, home, oin, ANYBODY, do)
 
 
+@app.command()
+def support(
+    *,
+    channels: Annotated[
+        str,
+        typer.Option(help="What you can do, with commas: brief, email, telefoon, huisbezoek, ...", show_default=False),
+    ] = "",
+    oin: AsOption = None,
+    home: HomeOption = HOME,
+    json: JsonOption = False,
+) -> None:
+    """Declare through which channels you can approach residents; without `--channels`, show what stands.
+
+    It is published. Residents who accept none of your channels are not reported to you. Who declares nothing is taken
+    to have every channel, and then to use the one that the resident asked for.
+
+    `regie directory support --channels brief,email,gesprek_op_kantoor --as 00000099000000007001`
+    """
+    output = Output(as_json=json)
+
+    async def do(agency: Agency) -> int:
+        from gateway.sdk.describe import CHANNELS
+        from gateway.sdk.support import declare, supported
+
+        if channels.strip():
+            wanted = [name.strip().lower() for name in channels.split(",") if name.strip()]
+            index = await declare(agency, wanted)
+            stands, said = [name for name in CHANNELS if name in wanted], f"declared as entry {index} of the log"
+        else:
+            me = await agency.me()
+            stands, index = supported(me.channels), me.support_index
+            said = f"declared as entry {index} of the log" if me.support_ms else "not declared: taken to be all"
+        values = {"oin": agency.oin, "channels": stands, "declared": bool(index), "log_index": index or None}
+        output.result(values, [f"{', '.join(stands)} ({said})"])
+        return OK
+
+    work(output, home, oin, RECIPIENTS, do)
+
+
 def _participant(participant: Participant) -> dict[str, Any]:
+    from gateway.sdk.support import supported
+
     return {
         "oin": participant.oin,
         "kind": participant.kind,
@@ -81,6 +122,7 @@ def _participant(participant: Participant) -> dict[str, Any]:
         "private_party": participant.private_party,
         "suspended": participant.suspended,
         "population": participant.population,
+        "channels": supported(participant.channels) if participant.kind in RECIPIENTS else None,
         "operator": participant.kind in _OPERATORS,
         "keys": [
             {"key_id": key.key_id.hex(), "usage": key.usage, "public": key.public.hex(), "retired": key.retired}

@@ -101,4 +101,5 @@ def _lines(home: Home, participants: Sequence[NewParticipant], files: Sequence[P
         yield "  regie serve ledger"
         yield "  regie serve pseudonyms"
         yield "  regie serve gateway"
+        yield "  regie serve viewer              # once regie.toml says how residents log in: docs/viewer.md"
     yield "  regie directory list            # in another terminal"

@@ -26,6 +26,20 @@ def receive(
     receipts: Annotated[
         Path | None, typer.Option(help="Folder to write each receipt to, as DELIVERY_ID.tlog-proof.")
     ] = None,
+    export_ddas: Annotated[
+        Path | None,
+        typer.Option(help="Instead of receiving: write what was received as a DDAS delivery (v1.2) to this file."),
+    ] = None,
+    register: Annotated[
+        Path | None, typer.Option(help="For the delivery: your residents file (CSV), as for `regie enrol`.")
+    ] = None,
+    municipality: Annotated[
+        str, typer.Option(metavar="CODE", help="For the delivery: your CBS code, 4 digits.", show_default=False)
+    ] = "",
+    period: Annotated[
+        str, typer.Option(help="For the delivery: 2026-10, or 2026-10-01/2026-10-15; default: last month.")
+    ] = "",
+    kvk: Annotated[str, typer.Option(help="For the delivery: your KvK number, 8 digits.", show_default=False)] = "",
     oin: AsOption = None,
     home: HomeOption = HOME,
     json: JsonOption = False,
@@ -36,11 +50,21 @@ def receive(
     One that does not verify is refused and named, and the rest goes on. With `--json`: one object a line. Once a day
     the gateway is told how many signals of earlier days fitted nobody, in tens, and never which.
 
+    With `--export-ddas`, nothing is received: the arrears signals of a period and what you reported about them become a
+    delivery to CBS. Who they are about comes from your register, since Regie has nobody's address or number.
+
     `regie receive --as 00000099000000007001 --json`
     """
     output = Output(as_json=json)
 
     async def do(agency: Agency) -> int:
+        if export_ddas is not None:
+            from gateway.cli.ddas import write_delivery
+
+            return await write_delivery(
+                *(output, agency, export_ddas),
+                {"register": register, "municipality": municipality, "period": period, "kvk": kvk},
+            )
         return await _Receiver(output, agency, receipts, follow=follow).run()
 
     work(output, home, oin, RECIPIENTS, do)

@@ -8,7 +8,7 @@ from consent_ledger.registry import Registry
 from consent_ledger.v1 import consents_pb2, events_pb2
 from gateway.cli.common import day, moment
 from gateway.cli.output import Output
-from gateway.sdk.describe import preference_values
+from gateway.sdk.describe import CHANNELS, preference_values
 
 
 def show(output: Output, record: consents_pb2.GetRecordResponse, registry: Registry) -> None:
@@ -81,6 +81,20 @@ def _exchange(exchange: consents_pb2.ExchangeRecord) -> dict[str, Any]:
         "released_index": exchange.released_index or None,
         "withheld_reason": _reason(withheld) if withheld else None,
         "received": moment(exchange.acknowledged_ms) or None,
+        "outcome": _outcome(exchange.outcome) if exchange.outcome_index else None,
+    }
+
+
+def _outcome(outcome: events_pb2.OutcomeReported) -> dict[str, Any]:
+    """Return what the recipient did (R22), and in what it did otherwise than the resident asked (R35)."""
+    names = {number: name for name, number in CHANNELS.items()}
+    return {
+        "offer": outcome.offer,
+        "channel": names.get(outcome.channel),
+        "when": moment(outcome.when_ms),
+        "deviations": [
+            events_pb2.Deviation.Name(deviation).removeprefix("DEVIATION_").lower() for deviation in outcome.deviations
+        ],
     }
 
 

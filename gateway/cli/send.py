@@ -38,6 +38,13 @@ def send(
     basis: Annotated[
         Literal["observed", "inferred"], typer.Option(help="Own observation, or an inference (which is prohibited).")
     ] = "observed",
+    retry_later: Annotated[
+        bool,
+        typer.Option(
+            "--retry-later",
+            help="FILE is your list of today: report again only what you were told to report later.",
+        ),
+    ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to keep trying when the gateway is out of reach.")] = 30.0,
     answers: Annotated[
         Path | None, typer.Option(help="Write the answer to each row here (CSV: reference,answer).")
@@ -49,6 +56,10 @@ def send(
 
     Bad rows are named in FILE.rejected.csv and the good ones go through. The same file again goes on where a broken-off
     send was, and never makes a second exchange.
+
+    After `not now: report it again later`, make a fresh file and send it with `--retry-later`, once a day for example:
+    rows that you were told to report later, and that still stand in it under the same reference about the same person,
+    go again as they are in it now. Others are passed over; what is not in it any more was solved, and is forgotten.
 
     `regie send arrears.csv --purpose vroegsignalering-energie --to 00000099000000007001`
     """
@@ -66,17 +77,18 @@ def send(
                 recipient=to,
                 items=chosen,
                 basis=basis,
+                retry_later=retry_later,
                 patience=timeout,
                 progress=progress,
             )
         if answers is not None:
             _write_answers(answers, summary)
-        return _say(output, summary)
+        return _say(output, summary, retry_later=retry_later)
 
     work(output, home, oin, SENDERS, do)
 
 
-def _say(output: Output, summary: FileSummary) -> int:
+def _say(output: Output, summary: FileSummary, *, retry_later: bool) -> int:
     sent = summary.sent
     values = {
         "rows": summary.rows,
@@ -86,6 +98,9 @@ def _say(output: Output, summary: FileSummary) -> int:
         "seconds": sent.seconds,
         "rejected_file": str(summary.rejected_file) if summary.rejected_file else None,
     }
+    if retry_later:
+        values |= {"passed_over": sent.passed_over, "forgotten": sent.forgotten}
+        output.note(f"{sent.passed_over} rows were not to be reported again, {sent.forgotten} are no longer reported")
     output.table(
         f"{summary.rows} rows in {sent.batches} batches, {sent.seconds:.1f} s",
         ("rows", "answer"),

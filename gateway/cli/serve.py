@@ -18,7 +18,7 @@ from gateway.home import Home, HomeError
 if TYPE_CHECKING:
     from gateway.server import Serving  # it loads gRPC and the rest: only a running server needs them
 
-KNOWN = ("witness", "ledger", "pseudonyms", "gateway")
+KNOWN = ("witness", "ledger", "pseudonyms", "gateway", "viewer")
 RolesArgument = Annotated[
     list[str],
     typer.Argument(metavar="ROLE...", help=f"Roles to run: {', '.join(KNOWN)}; or all, in a home marked demo."),
@@ -80,7 +80,7 @@ async def _serve(
 
     async with serving(home, roles) as served:
         started.set()
-        failed, ready = asyncio.create_task(served.failed()), asyncio.create_task(_announce(served, output))
+        failed, ready = asyncio.create_task(served.failed()), asyncio.create_task(_announce(home, served, output))
         try:
             await asyncio.wait({stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -92,7 +92,7 @@ async def _serve(
         raise refusal
 
 
-async def _announce(served: Serving, output: Output) -> None:
+async def _announce(home: Home, served: Serving, output: Output) -> None:
     """Say that the roles are ready: a line for people, and a JSON line for programs."""
     try:
         await served.ready()
@@ -100,5 +100,20 @@ async def _announce(served: Serving, output: Output) -> None:
         return  # ``failed`` says so
     where = ", ".join(f"{role} at {address}" for role, address in served.addresses.items())
     output.note(f"ready: {where}")
+    pages = _pages(home, output) if "viewer" in served.addresses else {}
     if output.as_json:
-        output.line({"ready": True, "addresses": served.addresses})
+        output.line({"ready": True, "addresses": served.addresses, **pages})
+
+
+def _pages(home: Home, output: Output) -> dict[str, str]:
+    """Say where the residents' pages are, and in a demo as whom one can log in there."""
+    from gateway.viewer.settings import demo_names, desk_settings, viewer_settings
+
+    origin = viewer_settings(home).origin
+    names = demo_names(home)
+    output.note(f"pages for residents: {origin}" + (f" (log in as {', '.join(names)})" if names else ""))
+    if "desk" not in home.addresses:
+        return {"pages": origin}
+    desk = desk_settings(home).origin
+    output.note(f"pages for the desk's staff: {desk}")
+    return {"pages": origin, "desk": desk}

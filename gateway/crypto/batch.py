@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from consent_ledger.errors import RegieError
 from consent_ledger.hashing import header_hash as hash_header
 from consent_ledger.hashing import sha256
+from consent_ledger.severity import LARGEST
 from gateway.crypto import envelope, group, hpke, oprf, signatures, tree
 from gateway.crypto.group import ORDER, Rng
 
@@ -42,11 +43,15 @@ def info_viewer(header_hash: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SignalInput:
-    """One signal to send: the identifier's message bytes, the sender's reference (16 bytes) and the payload."""
+    """One signal to send: the identifier's message bytes, the sender's reference (16 bytes) and the payload.
+
+    ``severity`` is its band, 1 to 4, as the payload says it; 0: it has none. Only the ledger learns it (R4).
+    """
 
     identifier: bytes = field(repr=False)
     signal_ref: bytes
     payload: bytes = field(repr=False)
+    severity: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +201,13 @@ def _seal_items(
     return replace(items, root=tree.BatchTree(header_hash, filler_seed, leaves).root)
 
 
+def decode_severities(data: bytes, count: int) -> tuple[int, ...]:
+    """Read one byte a signal; raises RegieError SEALED_PART_INVALID for another count or a band that is none."""
+    if len(data) != count or any(band > LARGEST for band in data):
+        raise RegieError("SEALED_PART_INVALID", f"expected {count} severities of at most {LARGEST}", "sealed_ledger")
+    return tuple(data)
+
+
 def _sign(batch: SealedBatch, header_hash: bytes, root: bytes, key: Ed25519PrivateKey) -> SealedBatch:
     """Sign for each party what it sees, and for the gateway all of it."""
     inner = replace(
@@ -235,7 +247,8 @@ def seal_batch(
     items = _seal_items(header_hash, secrets, positions, signals, blinding.u_recipient)
     encoded_positions = tree.encode_positions(positions)
     taus = b"".join(map(group.encode_scalar, (*blinding.tau_ledger, *blinding.tau_recipient)))
-    openings = w + encoded_positions + b"".join(map(group.encode_scalar, blinding.u_ledger))
+    severities = bytes(signal.severity for signal in signals)
+    openings = w + encoded_positions + b"".join(map(group.encode_scalar, blinding.u_ledger)) + severities
     unsigned = SealedBatch(
         header=header,
         blinded=b"".join(blinding.blinded),

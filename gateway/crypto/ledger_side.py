@@ -13,8 +13,11 @@ from consent_ledger.errors import RegieError
 from consent_ledger.hashing import header_hash as hash_header
 from consent_ledger.hashing import sha256
 from gateway.crypto import envelope, group, hpke, oprf, signatures, tree
-from gateway.crypto.batch import LABEL_L, info_ledger
+from gateway.crypto.batch import LABEL_L, decode_severities, info_ledger
 from gateway.crypto.group import ORDER
+
+INFO_TASKS = b"regie/tasks/v1"
+INFO_TASK = b"regie/task/v1"
 
 
 def info_release(header_hash: bytes, nonce: bytes) -> bytes:
@@ -36,6 +39,7 @@ class OpenedBatch:
 
     positions: tuple[int, ...]
     subjects: tuple[bytes, ...] = field(repr=False)
+    severities: tuple[int, ...] = field(repr=False)
     _openings: envelope.Openings = field(repr=False)
 
     def opening(self, position: int, /) -> bytes:
@@ -79,21 +83,22 @@ class LedgerSide:
         """Return the subjects of a batch: P_L = (c_L * u_L) * E_L.
 
         Raises RegieError ELEMENT_INVALID, or SEALED_PART_INVALID when toL does not open or does not hold exactly one
-        position and scalar for each element; then nothing has been computed.
+        position, scalar and severity for each element; then nothing has been computed.
         """
         elements = group.decode(evaluated, field="evaluated", workers=self._workers)
         content = hpke.open_(self._private, info_ledger(header_hash), sealed, field_name="sealed_ledger")
         count = len(elements)
         try:
             positions = tree.decode_positions(content[32 : 32 + 2 * count], count)
-            scalars = group.decode_scalars(content[32 + 2 * count :], count)
+            scalars = group.decode_scalars(content[32 + 2 * count : 32 + 34 * count], count)
+            severities = decode_severities(content[32 + 34 * count :], count)
         except RegieError:
-            text = f"expected {count} positions and scalars"
+            text = f"expected {count} positions, scalars and severities"
             raise RegieError("SEALED_PART_INVALID", text, "sealed_ledger") from None
         closing = self._closing
         pseudonyms = group.multiply_many([closing * u % ORDER for u in scalars], elements, self._workers)
         subjects = oprf.stored_indices(self._domain(purpose, epoch), pseudonyms)
-        return OpenedBatch(positions, tuple(subjects), envelope.Openings(content[:32], header_hash))
+        return OpenedBatch(positions, tuple(subjects), severities, envelope.Openings(content[:32], header_hash))
 
     def subjects(self, purpose: str, epoch: int, elements: Sequence[bytes]) -> list[bytes]:
         """Return the stored index of each row s1*s2*M; raises RegieError ELEMENT_INVALID."""
@@ -108,6 +113,14 @@ class LedgerSide:
     def open_outcome(self, header_hash: bytes, sealed: bytes) -> bytes:
         """Open an outcome report; raises RegieError SEALED_PART_INVALID."""
         return hpke.open_(self._private, info_outcome(header_hash), sealed, field_name="sealed")
+
+    def seal_tasks(self, organisation_public: bytes, nonce: bytes, content: bytes) -> bytes:
+        """Seal what is asked of an organisation to it, for this query only."""
+        return hpke.seal(organisation_public, INFO_TASKS + nonce, content)
+
+    def open_task(self, organisation: str, sealed: bytes) -> bytes:
+        """Open what an organisation reports about a task; raises RegieError SEALED_PART_INVALID."""
+        return hpke.open_(self._private, INFO_TASK + organisation.encode(), sealed, field_name="sealed")
 
     def sign(self, label: bytes, *parts: bytes) -> bytes:
         """Sign label || parts with the ledger's key of the directory."""

@@ -6,6 +6,7 @@ The operator that serves it could otherwise give one agency a key of its own cho
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from consent_ledger.log.keys import AnyVerifier, parse_verifier, parse_verifiers
 from consent_ledger.log.merkle import leaf_hash, verify_consistency, verify_inclusion
 from consent_ledger.registry import Registry
 from consent_ledger.v1 import events_pb2, log_pb2, log_pb2_grpc
+from gateway.crypto import signatures
 from gateway.directory.authority import verify_participant_key
 from gateway.directory.channels import UNREACHABLE, explain, open_channel
 from gateway.directory.identity import oin_of
@@ -31,6 +33,7 @@ from gateway.telemetry import traces
 from gateway.v1 import directory_pb2, directory_pb2_grpc
 
 FETCH_SECONDS = 10.0
+LABEL_SUPPORT = b"regie/s/support/v1"
 
 
 class Directory:
@@ -122,6 +125,8 @@ class Directory:
                 added = event.participant_key_added
                 holder = registry.participant(added.oin).certificate
                 verify_participant_key(holder, added.oin, added.key.usage, added.key.public_key, added.signature)
+            case "participant_support_declared":
+                _check_support(registry, event.participant_support_declared)
 
     def _check_certificate(self, registered: events_pb2.ParticipantRegistered) -> None:
         """Check who issued it and whose it is; its dates concern connections, and old entries stay readable."""
@@ -152,6 +157,17 @@ class Directory:
             fresh = self._remember.with_suffix(".new")
             fresh.write_text(note, "utf-8")
             fresh.replace(self._remember)
+
+
+def _check_support(registry: Registry, event: events_pb2.ParticipantSupportDeclared) -> None:
+    """Check that a participant itself said what it supports, with a key that it had then."""
+    try:
+        said = events_pb2.SupportDeclaration.FromString(event.declaration)
+    except DecodeError:
+        raise RegieError("PROOF_INVALID", "expected a SupportDeclaration, got other bytes", "entries") from None
+    key = registry.participant(said.oin).key_by_id(event.key_id)
+    digest = hashlib.sha256(event.declaration).digest()
+    signatures.verify(key.public, LABEL_SUPPORT, event.signature, digest)
 
 
 def _public_event(entry: bytes) -> events_pb2.PublicEvent:

@@ -32,8 +32,8 @@ from gateway.witness.home import found_witness
 SETTINGS = "regie.toml"
 PORTS = range(20_000, 32_000)
 """Below the ports that Linux hands out to outgoing connections."""
-SERVED = ("gateway", "pseudonyms", "ledger")
-"""Roles with an address; the viewer has keys already, its pages come with a later version."""
+SERVED = ("gateway", "pseudonyms", "ledger", "viewer")
+"""Roles with an address."""
 AGENCY_KEYS = ("sign", "hpke", "closing", "hedge")
 """An agency of any kind may be named as recipient of a prohibited purpose, so each has a recipient's keys too."""
 KEYS_OF: dict[Kind, tuple[str, ...]] = {
@@ -236,7 +236,7 @@ def _settings(
     *,
     demo: bool,
 ) -> str:
-    served = (*SERVED, "log", "witness")
+    served = (*SERVED, *(("desk",) if demo else ()), "log", "witness")
     ports = dict(zip(served, free_ports(len(served)), strict=True))
     lines = [
         "# A home of Regie, made by `regie init`.",
@@ -252,6 +252,12 @@ def _settings(
         "",
         "[addresses]",
         *(f'{role} = "127.0.0.1:{port}"' for role, port in ports.items()),
+        "",
+        "[viewer]",
+        "# How browsers reach the residents' pages: in production https, through a proxy that does TLS. How residents",
+        "# log in: [viewer.login], see docs/viewer.md; a demo has a login of its own.",
+        f'origin = "http://127.0.0.1:{ports["viewer"]}"',
+        *([f'desk_origin = "http://127.0.0.1:{ports["desk"]}"'] if demo else ()),
         "",
         "[witnesses]",
         "# How many of them must have cosigned a checkpoint before it is published. In production: others' witnesses.",

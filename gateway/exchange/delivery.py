@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from consent_ledger.errors import RegieError
 from consent_ledger.hashing import sha256
 from consent_ledger.registry import Participant
-from consent_ledger.v1 import decisions_pb2, decisions_pb2_grpc
+from consent_ledger.v1 import decisions_pb2, decisions_pb2_grpc, events_pb2
 from gateway.database import Database
 from gateway.directory.identity import require_same
 from gateway.evaluator.hop import ask
@@ -152,10 +152,39 @@ class Deliverer:
             lambda connection: inbox.mark_acknowledged(connection, said.header_hash, self._clock())
         )
 
+    async def copy(self, header_hash: bytes, position: int) -> pb.GetCopyResponse:
+        """Return the resident's sealed copy of one signal; without the ledger's opening nobody reads it."""
+        found = await self._database.run(lambda connection: inbox.copy_of(connection, header_hash, position))
+        return pb.GetCopyResponse(**{name: getattr(found, name) for name in found.__dataclass_fields__})
+
     async def report(self, caller: Participant, request: decisions_pb2.ReportOutcomeRequest, seconds: float) -> int:
         """Relay what became of a signal, sealed to the ledger; returns the log index."""
         require_same(request.recipient, caller, "report.recipient")
         answer = await ask(self._ledger.ReportOutcome, request, seconds, "LEDGER_UNAVAILABLE")
+        return int(answer.log_index)
+
+    async def tasks(
+        self, caller: Participant, request: decisions_pb2.ListTasksRequest, seconds: float
+    ) -> decisions_pb2.ListTasksResponse:
+        """Relay the caller's question what it is asked to do; the answer is sealed to it."""
+        said = parse(decisions_pb2.TaskQuery, request.query, "list.query")
+        require_same(said.organisation, caller, "list.query.organisation")
+        answer: decisions_pb2.ListTasksResponse = await ask(
+            self._ledger.ListTasks, request, seconds, "LEDGER_UNAVAILABLE"
+        )
+        return answer
+
+    async def report_task(self, caller: Participant, request: decisions_pb2.ReportTaskRequest, seconds: float) -> int:
+        """Relay what the caller did about a task, sealed to the ledger; returns the log index."""
+        require_same(request.organisation, caller, "report.organisation")
+        answer = await ask(self._ledger.ReportTask, request, seconds, "LEDGER_UNAVAILABLE")
+        return int(answer.log_index)
+
+    async def declare(self, caller: Participant, request: decisions_pb2.DeclareSupportRequest, seconds: float) -> int:
+        """Relay which channels the caller supports; returns the log index."""
+        said = parse(events_pb2.SupportDeclaration, request.declaration, "declare.declaration")
+        require_same(said.oin, caller, "declare.declaration.oin")
+        answer = await ask(self._ledger.DeclareSupport, request, seconds, "LEDGER_UNAVAILABLE")
         return int(answer.log_index)
 
 

@@ -12,7 +12,9 @@ from sqlalchemy import Connection, Row, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from consent_ledger.errors import RegieError
+from consent_ledger.hashing import sha256
 from gateway.evaluator.stores import KEEP_AFTER_EXPIRY_MS, Request, forget_expired, reused
+from gateway.exchange import refusals
 from gateway.exchange.tables import ANSWER, WAITING
 
 _OFFERED = WAITING.c.acknowledged_ms.is_(None)
@@ -56,6 +58,20 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedCopy:
+    """The resident's copy of one signal, with what binds it to the sender; the fields are those of GetCopyResponse."""
+
+    header: bytes
+    sealed_viewer: bytes = field(repr=False)
+    sealed_recipient_hash: bytes
+    signature_recipient: bytes = field(repr=False)
+    root: bytes
+    commitment: bytes = field(repr=False)
+    ciphertext: bytes = field(repr=False)
+    path: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Offered:
     """A batch that is offered to its recipient and leased until a time (ms)."""
 
@@ -85,13 +101,13 @@ def store(
     request: Request,
     answer: Answered,
     kept: Kept | None,
-) -> None:
-    """Store the answer and the permitted signals together.
+) -> bool:
+    """Store the answer and the permitted signals together; tells whether they were not there yet.
 
     A crash before this leaves a batch that only the ledger knows; its sender sends the same bytes again, the ledger
     gives the same decisions again, and this runs then. A crash after it: the stored answer is given.
     """
-    connection.execute(
+    stored = connection.execute(
         insert(ANSWER)
         .values(
             sender=request.party,
@@ -106,6 +122,7 @@ def store(
     if kept is not None:
         values = {name: getattr(kept, name) for name in Kept.__dataclass_fields__}
         connection.execute(insert(WAITING).values({**values, "leased_until_ms": 0}).on_conflict_do_nothing())
+    return bool(stored.rowcount)
 
 
 def lease(connection: Connection, recipient: str, most: int, now_ms: int, lease_ms: int) -> list[Offered]:
@@ -156,9 +173,43 @@ def is_acknowledged(connection: Connection, recipient: str, header_hash: bytes) 
 
 
 def mark_acknowledged(connection: Connection, header_hash: bytes, now_ms: int) -> None:
-    """Offer a batch no more; what only the recipient needed is erased, what the resident may open stays."""
-    values = {"acknowledged_ms": now_ms, "evaluated": b"", "sealed_recipient": b"", "paths": b""}
-    connection.execute(update(WAITING).where(WAITING.c.header_hash == header_hash).values(values))
+    """Offer a batch no more; what only the recipient needed is erased, what the resident may open and check stays.
+
+    Of the recipient's box its hash stays, since the sender's signature covers it. The same again changes nothing.
+    """
+    at = (WAITING.c.header_hash == header_hash) & _OFFERED
+    box = connection.execute(select(WAITING.c.sealed_recipient).where(at)).scalar_one_or_none()
+    if box is not None:
+        values = {"acknowledged_ms": now_ms, "evaluated": b"", "sealed_recipient": sha256(box)}
+        connection.execute(update(WAITING).where(at).values(values))
+
+
+def copy_of(connection: Connection, header_hash: bytes, position: int) -> SealedCopy:
+    """Return the sealed copy of one permitted signal; raises RegieError COPY_GONE when it is not kept, or never was."""
+    found = connection.execute(
+        select(*_COLUMNS, WAITING.c.acknowledged_ms).where(WAITING.c.header_hash == header_hash)
+    ).one_or_none()
+    kept = Kept(*found[: len(_COLUMNS)]) if found is not None else None
+    place = _place(kept.positions, position) if kept is not None else None
+    if found is None or kept is None or place is None:
+        raise RegieError("COPY_GONE", "there is no copy of this signal any more", "header_hash")
+    size, path = kept.ciphertext_size, len(kept.paths) // kept.permitted
+    return SealedCopy(
+        header=kept.header,
+        sealed_viewer=kept.sealed_viewer,
+        sealed_recipient_hash=kept.sealed_recipient if found.acknowledged_ms else sha256(kept.sealed_recipient),
+        signature_recipient=kept.signature_recipient,
+        root=kept.root,
+        commitment=kept.commitments[32 * place : 32 * place + 32],
+        ciphertext=kept.ciphertexts[size * place : size * place + size],
+        path=kept.paths[path * place : path * place + path],
+    )
+
+
+def _place(positions: bytes, position: int) -> int | None:
+    """Return the place of a position in the lists, or None."""
+    found = [int.from_bytes(positions[at : at + 2], "big") for at in range(0, len(positions), 2)]
+    return found.index(position) if position in found else None
 
 
 def sweep(connection: Connection, now_ms: int) -> int:
@@ -168,6 +219,7 @@ def sweep(connection: Connection, now_ms: int) -> int:
     erased = connection.execute(delete(WAITING).where(expired & unused)).rowcount
     connection.execute(delete(ANSWER).where(ANSWER.c.expires_ms < now_ms - KEEP_AFTER_EXPIRY_MS))
     forget_expired(connection, now_ms)
+    refusals.forget_old(connection, now_ms)
     return int(erased)
 
 

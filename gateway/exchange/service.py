@@ -77,6 +77,37 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServiceServicer):
         index = await self._deliverer.report(self._peer(context), request.report, seconds)
         return pb.ReportOutcomeResponse(log_index=index)
 
+    async def ListTasks(  # noqa: N802 - gRPC's name
+        self, request: pb.ListTasksRequest, context: Context
+    ) -> pb.ListTasksResponse:
+        """Relay what is asked of the caller."""
+        seconds = seconds_left(context, self._hop_seconds)
+        answer = await self._deliverer.tasks(self._peer(context), request.list, seconds)
+        return pb.ListTasksResponse(list=answer)
+
+    async def ReportTask(  # noqa: N802 - gRPC's name
+        self, request: pb.ReportTaskRequest, context: Context
+    ) -> pb.ReportTaskResponse:
+        """Relay what the caller did about a task."""
+        seconds = seconds_left(context, self._hop_seconds)
+        index = await self._deliverer.report_task(self._peer(context), request.report, seconds)
+        return pb.ReportTaskResponse(log_index=index)
+
+    async def DeclareSupport(  # noqa: N802 - gRPC's name
+        self, request: pb.DeclareSupportRequest, context: Context
+    ) -> pb.DeclareSupportResponse:
+        """Relay through which channels the caller can approach residents."""
+        seconds = seconds_left(context, self._hop_seconds)
+        index = await self._deliverer.declare(self._peer(context), request.declare, seconds)
+        return pb.DeclareSupportResponse(log_index=index)
+
+    async def GetCopy(  # noqa: N802 - gRPC's name
+        self, request: pb.GetCopyRequest, context: Context
+    ) -> pb.GetCopyResponse:
+        """Return the sealed copy of one signal to the viewer."""
+        self._peer(context)
+        return await self._deliverer.copy(request.header_hash, request.position)
+
     async def ReportUnresolved(  # noqa: N802 - gRPC's name
         self, request: pb.ReportUnresolvedRequest, context: Context
     ) -> pb.ReportUnresolvedResponse:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
+from sqlalchemy import Connection
 
 from consent_ledger.clock import DAY_MS
 from consent_ledger.errors import RegieError
@@ -23,7 +24,7 @@ from gateway.database import Database
 from gateway.evaluator import rules, stores
 from gateway.evaluator.hop import ask
 from gateway.evaluator.keys import EvaluatorKeys
-from gateway.exchange import inbox
+from gateway.exchange import inbox, refusals
 from gateway.exchange.inbox import Answered, Kept
 from gateway.settings import Means
 from gateway.telemetry.logs import get_logger
@@ -105,10 +106,25 @@ class Submitter:
         decisions = self._verified(response, work, admitted, for_ledger)
         kept = await self._compute(self._keep, work, admitted, decisions, for_recipient)
         answer = Answered(response.decision_list, response.signature)
-        await self._database.run(lambda connection: inbox.store(connection, work.once, answer, kept))
+        await self._store(work, answer, kept, decisions)
         if kept is not None:
             self._stored(header.recipient)
         return answer
+
+    async def _store(
+        self, work: _Work, answer: Answered, kept: Kept | None, decisions: decisions_pb2.DecisionList
+    ) -> None:
+        header, most = work.header, self._settings.sender_refusals_per_hour
+        refused = sum(outcome != events_pb2.OUTCOME_ACCEPTED for outcome in decisions.outcomes)
+
+        def store(connection: Connection) -> bool:
+            if not inbox.store(connection, work.once, answer, kept):
+                return False
+            now_ms = self._clock()
+            return refusals.settle(connection, header.sender, header.count, refused=refused, now_ms=now_ms, most=most)
+
+        if await self._database.run(store):
+            refusals.alarm(header.sender, most)
 
     async def _compute(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
@@ -129,8 +145,22 @@ class Submitter:
 
         A crash after this costs nothing: the same bytes pass it again without being charged.
         """
-        charge = rules.signal_charge(work.header, self._clock(), self._settings)
-        await self._database.run(lambda connection: stores.claim_and_charge(connection, work.once, charge))
+        header, now_ms = work.header, self._clock()
+        charge = rules.signal_charge(header, now_ms, self._settings)
+        most = self._settings.sender_refusals_per_hour
+
+        def claim(connection: Connection) -> None:
+            if stores.claim(connection, work.once):
+                refusals.admit(connection, header.sender, header.count, now_ms, most)
+                stores.charge(connection, charge)
+
+        try:
+            await self._database.run(claim)
+        except RegieError as error:
+            if error.reason == "QUOTA_EXCEEDED":
+                away = header.sender, header.count, now_ms
+                await self._database.run(lambda connection: refusals.turned_away(connection, *away))
+            raise
 
     def _first(self, admitted: Admitted, header: BatchHeader) -> tuple[bytes, bytes]:
         ledger, recipient = map(self._keys.factor, rules.domains(header))

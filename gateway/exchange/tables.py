@@ -72,5 +72,20 @@ class Unresolved(Stored, table=True):
     signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
-TABLES = (Answer, Waiting, Once, Quota, Unresolved)
+class Asked(Stored, table=True):
+    """How many signals one sender sent in one hour (UTC, since 1970), and what became of them."""
+
+    __tablename__ = "asked"
+    __table_args__ = {"sqlite_strict": True, "sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's form
+
+    sender: str = Field(sa_column=Column(Text, primary_key=True))
+    hour: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    asked: int = Field(default=0, sa_column=Column(Integer, nullable=False, default=0))
+    pending: int = Field(default=0, sa_column=Column(Integer, nullable=False, default=0))
+    refused: int = Field(default=0, sa_column=Column(Integer, nullable=False, default=0))
+    turned_away: int = Field(default=0, sa_column=Column(Integer, nullable=False, default=0))
+
+
+TABLES = (Answer, Waiting, Once, Quota, Unresolved, Asked)
 ANSWER, WAITING, UNRESOLVED = table_of(Answer), table_of(Waiting), table_of(Unresolved)
+ASKED = table_of(Asked)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from consent_ledger.clock import Clock, system_clock
+from consent_ledger.errors import RegieError
 from consent_ledger.log.keys import AnyVerifier, parse_verifiers
 from consent_ledger.registry import Participant, Registry, check_separation
 from gateway.home import Home, Organisation
-from gateway.sdk.remote import GrpcRemote, Pause, Remote, patiently
+from gateway.sdk.remote import UNREACHABLE, GrpcRemote, Pause, Remote, patiently
 
 if TYPE_CHECKING:
     from gateway.sdk.enrolment import Enrolment
@@ -86,6 +87,24 @@ class Agency:
                 check_separation(registry)
             self._registry = registry
         return self._registry
+
+    async def refreshed(self) -> Registry:
+        """Return the newest directory; the one known before while nobody answers. Waits for nobody.
+
+        Raises RegieError as ``registry``; while nothing is known yet, also when nobody answers.
+        """
+        if self._registry is None:
+            return await self.registry()
+        try:
+            registry = await self.remote.directory()
+        except RegieError as error:
+            if error.reason not in UNREACHABLE:
+                raise
+            return self._registry
+        if not self.home.demo:
+            check_separation(registry)
+        self._registry = registry
+        return registry
 
     async def me(self) -> Participant:
         """Return this organisation as the directory knows it; raises RegieError PARTY_UNKNOWN."""

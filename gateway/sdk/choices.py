@@ -22,6 +22,14 @@ MODES: dict[str, events_pb2.Mode.ValueType] = {
 CAPTURES: dict[str, events_pb2.CapturedVia.ValueType] = {
     name.removeprefix("CAPTURED_VIA_").lower(): number for name, number in events_pb2.CapturedVia.items() if number
 }
+QUIET_TIMES: dict[str, events_pb2.QuietTime.ValueType] = {
+    name.removeprefix("QUIET_TIME_").lower(): number for name, number in events_pb2.QuietTime.items() if number
+}
+DETAILS: dict[str, events_pb2.Detail.ValueType] = {
+    "": events_pb2.DETAIL_UNSPECIFIED,
+    "short": events_pb2.DETAIL_SHORT,
+    "full": events_pb2.DETAIL_FULL,
+}
 _FIELDS_OF_SCHEME = {BSN: "bsn", ADDRESS: "postcode"}
 Fill = Callable[[consents_pb2.Change], None]
 
@@ -75,12 +83,20 @@ def choice(row: ChoiceRow, purpose: Purpose) -> Wish:
     scope = make_scope(row.sender, row.recipient, purpose)
     items = sorted(row.items or purpose.item_names)
     content = "|".join((row.answer, ",".join(items), str(row.months or 0), str(purpose.version)))
+    content += f"|{row.threshold}" if row.threshold else ""
 
     def fill(change: consents_pb2.Change) -> None:
         if row.answer == "NEE":
             change.refuse.scope.CopyFrom(scope)
         else:
-            grant = consents_pb2.Grant(scope=scope, items=items, mode=MODES[row.answer], months=row.months or 0)
+            grant = consents_pb2.Grant(
+                scope=scope,
+                items=items,
+                mode=MODES[row.answer],
+                months=row.months or 0,
+                threshold=row.threshold,
+                occasion=events_pb2.OCCASION_LIFE_EVENT if row.life_event else events_pb2.OCCASION_UNSPECIFIED,
+            )
             change.grant.CopyFrom(grant)
 
     return Wish(row.resident, (row.purpose,), fill, _about(scope), content)
@@ -128,6 +144,14 @@ def channel_list(names: Sequence[str], field: str) -> list[events_pb2.Channel.Va
         return [CHANNELS[name.strip().lower()] for name in names if name.strip()]
     except KeyError:
         raise RegieError("FIELD_INVALID", f"expected any of {', '.join(CHANNELS)}", field) from None
+
+
+def quiet_list(names: Sequence[str]) -> list[events_pb2.QuietTime.ValueType]:
+    """Return quiet times by their names (R27); raises RegieError FIELD_INVALID naming the known ones."""
+    try:
+        return [QUIET_TIMES[name.strip().lower()] for name in names if name.strip()]
+    except KeyError:
+        raise RegieError("FIELD_INVALID", f"expected any of {', '.join(QUIET_TIMES)}", "quiet") from None
 
 
 def _about(scope: events_pb2.Scope) -> tuple[str, ...]:

@@ -70,6 +70,13 @@ CHOICES = Layout(
         *("sender", "recipient", "purpose", "items", "answer", "months"),
     ),
 )
+OUTCOMES = Layout(
+    "outcomes",
+    (
+        *("delivery_id", "date", "part_of_day", "channel", "reached", "offer", "result"),
+        *("language", "form_of_address", "other_person"),
+    ),
+)
 RESIDENT = Layout("resident", RESIDENTS.columns[1:])
 
 

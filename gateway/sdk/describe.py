@@ -35,6 +35,7 @@ CHANNELS: dict[str, events_pb2.Channel.ValueType] = {
 }
 """Names of channels (brief, email, telefoon, ...) to their numbers."""
 
+_DETAILS = {events_pb2.DETAIL_SHORT: "short", events_pb2.DETAIL_FULL: "full"}
 _CHANNEL_NAMES = {number: name for name, number in CHANNELS.items()}
 
 
@@ -69,4 +70,10 @@ def preference_values(preferences: events_pb2.Preferences) -> dict[str, Any]:
         "same_person": preferences.same_person,
         "general_only": preferences.general_only,
         "form_of_address": preferences.form_of_address or "u",
+        "answer_days": preferences.answer_days,
+        "quiet": [events_pb2.QuietTime.Name(time).removeprefix("QUIET_TIME_").lower() for time in preferences.quiet],
+        "companion": preferences.companion,
+        "detail": _DETAILS.get(preferences.detail, ""),
+        "neutral_envelope": preferences.neutral_envelope,
+        "one_offer": preferences.one_offer,
     }

@@ -10,10 +10,12 @@ from consent_ledger.errors import RegieError
 from consent_ledger.v1 import events_pb2
 from gateway.crypto.batch import SignalInput
 from gateway.sdk.agency import Agency
+from gateway.sdk.later import Waiting
 from gateway.sdk.outbox import TRY_LATER, UNANSWERED, OpenBatch, Outbox, Run
 from gateway.sdk.remote import UNREACHABLE, patiently
 from gateway.sdk.rows import Prepared
 from gateway.sdk.sealing import Letter, read_answer, seal
+from gateway.sdk.severity import severity_of
 from gateway.v1 import exchange_pb2
 
 BATCH_SIZE = 1000
@@ -39,7 +41,8 @@ class Summary:
     """What became of the rows: ``counts`` by name of the coarse answer, ``answers`` by the rows' own references.
 
     ``batches`` counts those submitted by this send. ``trouble`` says why rows are left for later, when some are.
-    ``canary``: the answer to the canary that went along; it is in no count.
+    ``canary``: the answer to the canary that went along; it is in no count. Of a send that reports again later:
+    ``passed_over`` counts the rows that were not to be reported again, ``forgotten`` what is not reported any more.
     """
 
     rows: int = 0
@@ -48,6 +51,8 @@ class Summary:
     answers: dict[str, str] = field(default_factory=dict)
     trouble: RegieError | None = None
     canary: str | None = None
+    passed_over: int = 0
+    forgotten: int = 0
     seconds: float = 0.0
 
     def count(self, reference: str, outcome: int) -> None:
@@ -62,15 +67,23 @@ class Dispatch:
     """One send in progress: what waits for a batch, what is in flight, and what is answered."""
 
     def __init__(
-        self, agency: Agency, outbox: Outbox, run: Run, letter: Letter, *, patience: float, progress: Progress
+        self,
+        agency: Agency,
+        outbox: Outbox,
+        run: Run,
+        letter: Letter,
+        waiting: Waiting,
+        *,
+        patience: float,
+        progress: Progress,
     ) -> None:
         self._agency, self._outbox, self._run, self._letter = agency, outbox, run, letter
-        self._patience, self._progress = patience, progress
+        self._later, self._patience, self._progress = waiting, patience, progress
         self._summary = Summary()
         self._waiting: list[tuple[bytes, Prepared, bytes]] = []
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._references: dict[bytes, str] = {}
+        self._rows: dict[bytes, Prepared] = {}
         self._failure: BaseException | None = None
 
     async def settle_open(self) -> None:
@@ -85,17 +98,20 @@ class Dispatch:
     async def take(self, rows: Sequence[tuple[bytes, Prepared]]) -> None:
         """Deal with at most 1000 rows: answered ones are counted, the others wait for a full batch."""
         known = await self._outbox.look_up(self._run, [key for key, _ in rows])
+        before: list[tuple[Prepared, int]] = []
         for key, row in rows:
             standing = known.get(key)
             if standing and standing.open:
                 self._answered(row.reference, TRY_LATER)  # its batch could not be settled
             elif standing and standing.outcome != UNANSWERED:
                 self._answered(row.reference, standing.outcome)
+                before.append((row, standing.outcome))
             elif self._stopped:
                 self._answered(row.reference, TRY_LATER)
             else:
                 ref = standing.signal_ref if standing else row.signal_ref or self._agency.rng(16)
                 self._waiting.append((key, row, ref))
+        await self._outbox.note(self._later.answered(before, self._agency.clock()))
         while len(self._waiting) >= BATCH_SIZE:
             await self._send_waiting(BATCH_SIZE)
 
@@ -128,11 +144,11 @@ class Dispatch:
                 self._answered(row.reference, TRY_LATER)
             return
         agency = self._agency
-        inputs = [(key, SignalInput(row.message, ref, row.payload)) for key, row, ref in rows]
+        inputs = [(key, SignalInput(row.message, ref, row.payload, severity_of(row.payload))) for key, row, ref in rows]
         batch, refs = await asyncio.to_thread(seal, self._letter, inputs, agency.clock(), agency.rng, agency.workers)
         # A crash from here on leaves the batch in the outbox: the next send settles it first.
         await self._outbox.store(self._run, batch, refs)
-        self._references.update((key, row.reference) for key, row, _ in rows)
+        self._rows.update((key, row) for key, row, _ in rows)
         await self._launch(batch)
 
     async def _launch(self, batch: OpenBatch) -> None:
@@ -172,10 +188,12 @@ class Dispatch:
             await self._refused(batch, error)
             return
         verified = read_answer(answer, batch, self._letter.operators["ledger"], agency.log_verifiers)
-        await self._outbox.answer(self._run, batch, verified)
-        for key, outcome in zip(batch.keys, verified.outcomes, strict=True):
-            if key in self._references:  # a batch of an interrupted send: its rows are counted as the file names them
-                self._answered(self._references.pop(key), outcome)
+        # The rows of a batch of an interrupted send are not known here: they are counted as the file names them.
+        answers = zip(batch.keys, verified.outcomes, strict=True)
+        named = [(self._rows.pop(key), outcome) for key, outcome in answers if key in self._rows]
+        await self._outbox.answer(self._run, batch, verified, self._later.answered(named, agency.clock()))
+        for row, outcome in named:
+            self._answered(row.reference, outcome)
 
     async def _refused(self, batch: OpenBatch, error: RegieError) -> None:
         certain = error.reason not in UNREACHABLE | {"INTERNAL"}
@@ -184,15 +202,15 @@ class Dispatch:
             await self._outbox.abandon(batch)
         if certain and error.reason not in _RESEAL | {"QUOTA_EXCEEDED"}:
             raise error
-        inherited = not any(key in self._references for key in batch.keys)
+        inherited = not any(key in self._rows for key in batch.keys)
         if not (certain and inherited and error.reason in _RESEAL):  # else its rows go into a new batch right away
             self._summary.trouble = self._summary.trouble or error
         self._leave(batch)
 
     def _leave(self, batch: OpenBatch) -> None:
         for key in batch.keys:
-            if key in self._references:
-                self._answered(self._references.pop(key), TRY_LATER)
+            if key in self._rows:
+                self._answered(self._rows.pop(key).reference, TRY_LATER)
 
     async def cancel(self) -> None:
         """Leave what is in flight; its bytes are in the outbox."""

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from hashlib import sha256
 from typing import TypeVar
 
-from google.protobuf.message import DecodeError
-
 from consent_ledger.errors import RegieError
-from consent_ledger.log.checkpoint import open_checkpoint
-from consent_ledger.log.errors import VerificationError
-from consent_ledger.registry import Registry
 from consent_ledger.v1 import consents_pb2, events_pb2
-from gateway.crypto import signatures
 from gateway.sdk.agency import Agency
 from gateway.sdk.evaluation import PATIENCE_SECONDS, RowEvaluator
 from gateway.sdk.portal import Portal, portal_database, rows_for
+from gateway.sdk.receipts import read_erased
 from gateway.sdk.remote import patiently
 from gateway.sdk.rows import Resident
 
 Answer = TypeVar("Answer")
-LABEL_ERASE = b"regie/s/erase/v1"
 
 
 class Erasing:
@@ -61,7 +54,7 @@ class Erasing:
                 change_id=agency.rng(16), rows=rows, created_ms=created_ms, capture=capture
             )
             answer = await self._patiently(lambda: agency.remote.erase(request))
-            receipt = self._read(answer, request, await agency.registry())
+            receipt = read_erased(answer, request, await agency.registry(), agency.log_verifiers)
             named = {row.purpose for row in rows}
             scopes = [choice.scope for choice in chosen.choices if choice.scope.purpose in named]
             await database.run(lambda connection: self._portal.forget(connection, resident, scopes))
@@ -85,20 +78,3 @@ class Erasing:
 
     async def _patiently(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         return await patiently(call, PATIENCE_SECONDS, self._agency.pause)
-
-    def _read(
-        self, answer: consents_pb2.EraseResponse, request: consents_pb2.EraseRequest, registry: Registry
-    ) -> consents_pb2.EraseReceipt:
-        """Return the receipt once the ledger signed it, for exactly this request."""
-        ledger = registry.operator("ledger").key("sign").public
-        signatures.verify(ledger, LABEL_ERASE, answer.signature, sha256(answer.receipt).digest())
-        try:
-            receipt = consents_pb2.EraseReceipt.FromString(answer.receipt)
-            size = open_checkpoint(receipt.checkpoint, self._agency.log_verifiers).size
-        except (DecodeError, VerificationError) as error:
-            raise RegieError("PROOF_INVALID", f"the ledger's receipt: {error}", "receipt") from None
-        if receipt.request_hash != sha256(b"regie/erase/v1" + request.SerializeToString()).digest():
-            raise RegieError("PROOF_INVALID", "expected a receipt for this request, got one for another", "receipt")
-        if any(index >= size for index in receipt.erased.log_indices):
-            raise RegieError("PROOF_INVALID", "expected what says so to be in the signed log", "receipt")
-        return receipt

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from gateway.crypto.identifiers import AddressBirthDate, Bsn, IdentifierError
 from gateway.sdk.csvfile import FieldError, Record
+from gateway.sdk.ddas import PARTS_OF_DAY, RESULTS, RESULTS_BEFORE
+from gateway.sdk.describe import CHANNELS
 from gateway.sdk.rows import ANSWERS, MONTHS, STEPS, Resident
 
 T = TypeVar("T")
@@ -22,6 +24,8 @@ _PERIOD = re.compile(r"([0-9]{4})(?:-Q[1-4]|-((?:0[1-9]|1[0-2]))(?:/([0-9]{4})-(
 _OIN = re.compile(r"[0-9]{20}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_DELIVERY = re.compile(r"[0-9a-f]{32}-[0-9]{1,4}")
+_CONTACTS = {"mail": "email", "afspraak op locatie": "gesprek_op_kantoor", "administratief": ""}
 _SEPARATORS = re.compile(r"[;|\s]+")
 _ADDRESS = ("postcode", "house_number", "house_letter", "house_addition")
 _VALID = {
@@ -206,6 +210,52 @@ def as_answer(text: str) -> str:
     if text.upper() not in ANSWERS:
         raise ValueError(f"is {', '.join(ANSWERS[:-1])} or {ANSWERS[-1]}")
     return text.upper()
+
+
+def as_delivery(text: str) -> str:
+    if not _DELIVERY.fullmatch(text):
+        raise ValueError("is the delivery_id of a received signal: see `regie receive --json`")
+    return text
+
+
+def as_contact(text: str) -> str:
+    """A channel, by its name or by the word of DDAS where that has one meaning; empty: nobody was approached."""
+    name = _CONTACTS.get(text.lower(), text.lower())
+    if name and name not in CHANNELS:
+        raise ValueError(f"is one of {', '.join(CHANNELS)}, or empty when nobody was approached")
+    return name
+
+
+def as_result(text: str) -> str:
+    result = RESULTS_BEFORE.get(text, text)
+    if result and result not in RESULTS:
+        raise ValueError("is empty or an end result (EnumEindresultaat) of DDAS vroegsignalering v1.2")
+    return result
+
+
+def as_part_of_day(text: str) -> str:
+    part = text.capitalize()
+    if part and part not in PARTS_OF_DAY:
+        raise ValueError(f"is empty or {', '.join(PARTS_OF_DAY)}")
+    return part
+
+
+def as_text(text: str) -> str:
+    if len(text) > 128 or not text.isprintable():
+        raise ValueError("is at most 128 printable characters")
+    return text
+
+
+def as_language(text: str) -> str:
+    if text not in {"", "nl", "en"}:
+        raise ValueError("is nl, en, or empty for what the resident wished")
+    return text
+
+
+def as_address_form(text: str) -> str:
+    if text not in {"", "u", "je"}:
+        raise ValueError("is u, je, or empty for what the resident wished")
+    return text
 
 
 def as_validity(text: str) -> int:

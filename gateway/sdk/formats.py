@@ -1,4 +1,4 @@
-"""The four kinds of files, as rows: every field at fault is named, and nothing is guessed."""
+"""The kinds of files, as rows: every field at fault is named, and nothing is guessed."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
+from consent_ledger.dates import at_hour
 from gateway.sdk.csvfile import ARREARS, INCOME, CsvFile, FieldError, Record
+from gateway.sdk.ddas import NOT_PICKED_UP, PARTS_OF_DAY
 from gateway.sdk.fields import (
     Fields,
     RowError,
+    as_address_form,
     as_answer,
     as_band,
+    as_contact,
+    as_delivery,
     as_flag,
     as_items,
+    as_language,
     as_months,
     as_oin,
+    as_part_of_day,
     as_period,
     as_purpose,
     as_real_date,
     as_reference,
+    as_result,
     as_steps,
+    as_text,
     as_validity,
 )
-from gateway.sdk.rows import ArrearsRow, ChoiceRow, IncomeRow, Resident, ResidentRow, SignalRow
+from gateway.sdk.rows import ArrearsRow, ChoiceRow, IncomeRow, OutcomeRow, Resident, ResidentRow, SignalRow
 
 T = TypeVar("T")
 
@@ -107,6 +116,42 @@ def choice_row(record: Record, now: date) -> ChoiceRow:
     return fields.row(
         lambda: ChoiceRow(resident, sender or "", recipient or "", purpose or "", items or (), answer or "", months)
     )
+
+
+def outcome_row(record: Record, now_ms: int) -> OutcomeRow:
+    """Return the row of an outcomes file. Raises RowError."""
+    fields = Fields(record, today(now_ms))
+    delivery, when = fields.take("delivery_id", as_delivery), fields.take("date", as_real_date)
+    part, channel = fields.take("part_of_day", as_part_of_day), fields.take("channel", as_contact)
+    reached = fields.take("reached", as_flag) if fields.filled("reached") else None
+    offer, result = fields.take("offer", as_text), fields.take("result", as_result)
+    language, form = fields.take("language", as_language), fields.take("form_of_address", as_address_form)
+    other_person = fields.take("other_person", as_flag)
+    if when and when > fields.now:
+        fields.fail("date", "is in the future")
+    if not (fields.filled("offer") or fields.filled("result")):
+        fields.fail("offer", "is empty, and so is result: say what was offered, or how it ended")
+    if channel == "" and result is not None and result not in NOT_PICKED_UP:
+        fields.fail("channel", "is empty: say how the resident was approached, unless the signal was not taken up")
+
+    def make() -> OutcomeRow:
+        assert delivery
+        assert when
+        moment = min(now_ms, at_hour(when, PARTS_OF_DAY.get(part or "", 12)))
+        return OutcomeRow(
+            delivery,
+            moment,
+            channel or "",
+            offer or "",
+            result or "",
+            reached,
+            part or "",
+            language or "",
+            form or "",
+            bool(other_person),
+        )
+
+    return fields.row(make)
 
 
 def read(file: CsvFile, now: date, parse: Callable[[Record, date], T]) -> Iterator[tuple[Record, T] | Rejected]:

@@ -170,13 +170,6 @@ class Inbox:
         query = query.where(_SIGNALS.c.handed_over.in_(states)).order_by(_SIGNALS.c.number)
         return await self._database.run(lambda c: [SignalRecord(*row) for row in c.execute(query)])
 
-    async def find(self, batch_id: bytes, position: int) -> SignalRecord | None:
-        """Return one stored signal."""
-        query = select(*(_SIGNALS.c[name] for name in SignalRecord.__dataclass_fields__))
-        query = query.where((_SIGNALS.c.batch_id == batch_id) & (_SIGNALS.c.position == position))
-        row = await self._database.run(lambda c: c.execute(query).first())
-        return SignalRecord(*row) if row else None
-
     async def hand_over(self, number: int, state: int) -> None:
         """Note that the caller is done with a signal."""
         done = update(_SIGNALS).where(_SIGNALS.c.number == number).values(handed_over=state)
@@ -193,6 +186,22 @@ def _store(
         connection.execute(insert(_CANARIES).on_conflict_do_nothing(), [asdict(canary) for canary in canaries])
     stored = update(_BATCHES).where((_BATCHES.c.header_hash == header_hash) & (_BATCHES.c.state == OFFERED))
     connection.execute(stored.values(state=STORED))
+
+
+async def find_signal(database: Database, batch_id: bytes, position: int) -> SignalRecord | None:
+    """Return one stored signal of an open inbox; also while another process receives."""
+    query = select(*(_SIGNALS.c[name] for name in SignalRecord.__dataclass_fields__))
+    query = query.where((_SIGNALS.c.batch_id == batch_id) & (_SIGNALS.c.position == position))
+    row = await database.run(lambda c: c.execute(query).first())
+    return SignalRecord(*row) if row else None
+
+
+async def received_between(database: Database, first_ms: int, end_ms: int) -> list[SignalRecord]:
+    """Return the signals received from ``first_ms`` until before ``end_ms``, oldest first."""
+    query = select(*(_SIGNALS.c[name] for name in SignalRecord.__dataclass_fields__))
+    query = query.where((_SIGNALS.c.received_ms >= first_ms) & (_SIGNALS.c.received_ms < end_ms))
+    query = query.order_by(_SIGNALS.c.number)
+    return await database.run(lambda c: [SignalRecord(*row) for row in c.execute(query)])
 
 
 async def canaries_seen(organisation: Organisation) -> list[CanaryRecord]:

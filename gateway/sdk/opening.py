@@ -24,6 +24,7 @@ from gateway.crypto.recipient_side import (
 )
 from gateway.home import Organisation
 from gateway.sdk.inbox import BatchRecord, SignalRecord
+from gateway.sdk.severity import severity_of
 from gateway.v1 import exchange_pb2, signals_pb2
 
 
@@ -129,6 +130,9 @@ def receipt_of(opened: OpenedDelivery, signal: OpenedSignal, log_verifier_key: s
         event = verify_receipt(text, log_verifier_key).event.exchange_released
     except VerificationError as error:
         raise RegieError("PROOF_INVALID", f"receipt of position {signal.position}: {error}", "path") from None
+    if event.severity != severity_of(signal.payload):
+        # The ledger compared this band with the resident's threshold: a signal that says another was not permitted.
+        raise RegieError("PROOF_INVALID", "expected a signal of the severity that its sender stated", "payload")
     proven = (event.batch_id, event.position, event.sender, event.recipient, event.purpose, event.purpose_version)
     here = (header.batch_id, signal.position, header.sender, header.recipient, header.purpose, header.purpose_version)
     if proven != here:

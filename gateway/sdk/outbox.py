@@ -19,6 +19,7 @@ from consent_ledger.clock import DAY_MS
 from consent_ledger.v1 import events_pb2
 from gateway.database import Database, Stored, table_of
 from gateway.home import Organisation
+from gateway.sdk import later
 from gateway.sdk.local import local_database
 
 ACCEPTED = events_pb2.OUTCOME_ACCEPTED
@@ -74,7 +75,7 @@ class SentBatch(Stored, table=True):
     signature: bytes | None = None
 
 
-TABLES: tuple[type[Stored], ...] = (SentRun, SentRow, SentBatch)
+TABLES: tuple[type[Stored], ...] = (SentRun, SentRow, SentBatch, later.ToldLater)
 _BATCHES, _RUNS = table_of(SentBatch), table_of(SentRun)
 
 
@@ -168,9 +169,27 @@ class Outbox:
         """Store a batch with the signal references (16 bytes) of its rows, before it is sent."""
         await self._database.run(lambda connection: _store(connection, run, batch, references))
 
-    async def answer(self, run: Run, batch: OpenBatch, answer: Answer) -> None:
-        """Store the verified answer of a batch; only then do its rows count as answered."""
-        await self._database.run(lambda connection: _answer(connection, run, batch, answer))
+    async def answer(self, run: Run, batch: OpenBatch, answer: Answer, changes: later.Changes) -> None:
+        """Store the verified answer of a batch, with what it changes in the list of what is reported again later.
+
+        Only then do its rows count as answered.
+        """
+        await self._database.run(lambda connection: _answer(connection, run, batch, answer, changes))
+
+    async def told_later(self, terms: bytes, now_ms: int) -> dict[str, bytes]:
+        """Return what is to be reported again later under these terms: persons by reference."""
+        return await self._database.run(lambda connection: later.load(connection, terms, now_ms))
+
+    async def note(self, changes: later.Changes) -> None:
+        """Store what answers that were given before change in the list."""
+        if changes:
+            await self._database.run(changes.write)
+
+    async def forget_later(self, terms: bytes, references: Sequence[str]) -> None:
+        """Forget what is no longer to be reported."""
+        if references:
+            await self._database.run(lambda connection: later.forget(connection, terms, references))
+            await self._database.scrub()
 
     async def abandon(self, batch: OpenBatch) -> None:
         """Forget a batch that expired or was refused as a whole; its rows may go into a new one."""
@@ -243,10 +262,11 @@ def _store(connection: Connection, run: Run, batch: OpenBatch, references: Seque
     connection.exec_driver_sql(_STORE_ROW, rows)
 
 
-def _answer(connection: Connection, run: Run, batch: OpenBatch, answer: Answer) -> None:
+def _answer(connection: Connection, run: Run, batch: OpenBatch, answer: Answer, changes: later.Changes) -> None:
     values = {"request": None, "keys": b"", "run": run.id, "outcomes": bytes(answer.outcomes)}
     values |= {"answer": answer.decision_list, "signature": answer.signature}
     connection.execute(update(_BATCHES).where(_BATCHES.c.batch_id == batch.batch_id).values(values))
+    changes.write(connection)
 
 
 def _abandon(connection: Connection, batch: OpenBatch) -> None:

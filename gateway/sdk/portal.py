@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 
-from google.protobuf.message import DecodeError
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Field
 
 from consent_ledger.clock import DAY_MS
 from consent_ledger.errors import STATUS_OF, RegieError
-from consent_ledger.log.checkpoint import open_checkpoint
-from consent_ledger.log.errors import VerificationError
 from consent_ledger.registry import Registry
 from consent_ledger.v1 import consents_pb2, events_pb2
-from gateway.crypto import signatures
 from gateway.crypto.identifiers import ADDRESS, BSN
 from gateway.database import Database, Stored, table_of
 from gateway.home import Organisation
@@ -26,10 +21,9 @@ from gateway.sdk.agency import Agency
 from gateway.sdk.choices import Wish
 from gateway.sdk.evaluation import CHUNK, PATIENCE_SECONDS, PinnedKey, RowEvaluator
 from gateway.sdk.local import KeyedHash, local_database
+from gateway.sdk.receipts import read_recorded
 from gateway.sdk.remote import patiently
 from gateway.sdk.rows import Resident
-
-LABEL_RECORD = b"regie/s/record/v1"
 
 Progress = Callable[[int], None]
 """Called with how many more wishes are dealt with."""
@@ -171,7 +165,7 @@ class Portal:
             change.rows.extend(row for row in rows if row.elements)
             wish.fill(change)
         answer = await patiently(lambda: agency.remote.record(request), PATIENCE_SECONDS, agency.pause)
-        receipt = self._read(answer, request, registry)
+        receipt = read_recorded(answer, request, registry, agency.log_verifiers)
         done.checkpoint = receipt.checkpoint
         results = [_result(result) for result in receipt.results]
         made = [
@@ -184,26 +178,6 @@ class Portal:
             row = row.on_conflict_do_update(index_elements=["about"], set_={"content": row.excluded.content})
             await database.run(lambda connection: connection.execute(row, made))
         return results
-
-    def _read(
-        self, answer: consents_pb2.RecordResponse, request: consents_pb2.RecordRequest, registry: Registry
-    ) -> consents_pb2.RecordReceipt:
-        """Return the receipt once the ledger signed it, for exactly this request."""
-        ledger = registry.operator("ledger").key("sign").public
-        signatures.verify(ledger, LABEL_RECORD, answer.signature, sha256(answer.receipt).digest())
-        receipt = consents_pb2.RecordReceipt()
-        try:
-            receipt.ParseFromString(answer.receipt)
-            size = open_checkpoint(receipt.checkpoint, self._agency.log_verifiers).size
-        except (DecodeError, VerificationError) as error:
-            raise RegieError("PROOF_INVALID", f"the ledger's receipt: {error}", "receipt") from None
-        if receipt.request_hash != sha256(b"regie/record/v1" + request.SerializeToString()).digest():
-            raise RegieError("PROOF_INVALID", "expected a receipt for this request, got one for another", "receipt")
-        if [result.change_id for result in receipt.results] != [change.change_id for change in request.changes]:
-            raise RegieError("PROOF_INVALID", "expected a result for every change, in order", "receipt")
-        if any(result.log_index >= size for result in receipt.results if result.HasField("log_index")):
-            raise RegieError("PROOF_INVALID", "expected choices that are in the signed log", "receipt")
-        return receipt
 
     async def evaluate(
         self,

@@ -11,11 +11,11 @@ from typing import Any
 from consent_ledger.errors import RegieError
 from consent_ledger.registry import Registry
 from consent_ledger.v1 import decisions_pb2, events_pb2
-from gateway.crypto import hpke, signatures
+from gateway.crypto import signatures
 from gateway.crypto.recipient_side import RecipientKeys
 from gateway.sdk.agency import Agency
 from gateway.sdk.canary.sightings import Sighting, recognise
-from gateway.sdk.describe import CHANNELS, preference_values, signal_values
+from gateway.sdk.describe import preference_values, signal_values
 from gateway.sdk.enrolment import enrolment_database, resolve
 from gateway.sdk.inbox import (
     HANDED_OVER,
@@ -28,13 +28,15 @@ from gateway.sdk.inbox import (
     SignalRecord,
 )
 from gateway.sdk.opening import open_delivery, read_header, recipient_keys
+from gateway.sdk.outcomes import Reporter
+from gateway.sdk.outcomestore import outcome_database
 from gateway.sdk.remote import UNREACHABLE, patiently
+from gateway.sdk.rows import OutcomeRow
 from gateway.sdk.unresolved import UnresolvedReporter
 from gateway.v1 import exchange_pb2, signals_pb2
 
 LABEL_PULL = b"regie/s/pull/v1"
 LABEL_ACKNOWLEDGE = b"regie/s/ack/v1"
-LABEL_OUTCOME = b"regie/s/outcome/v1"
 MOST_OFFERS = 8
 WAIT_SECONDS = 20
 RETRY_SECONDS = 2.0
@@ -122,34 +124,34 @@ class Recipient:
                 if not (more or follow):
                     return
 
-    async def report(self, delivery_id: str, *, offer: str, channel: str, when_ms: int) -> int:
+    async def report(
+        self,
+        delivery_id: str,
+        *,
+        offer: str,
+        channel: str,
+        when_ms: int,
+        language: str = "",
+        form_of_address: str = "",
+        other_person: bool = False,
+    ) -> int:
         """Report what was done with a delivery, sealed to the ledger; returns the log index of the report.
 
-        ``channel`` is one of ``describe.CHANNELS``. Raises RegieError FIELD_INVALID for an unknown delivery or channel.
+        ``channel`` is one of ``describe.CHANNELS``, or empty when nobody was approached. The same again changes
+        nothing. Raises RegieError FIELD_INVALID for an unknown delivery or channel.
         """
-        agency = self._agency
-        if channel not in CHANNELS:
-            raise RegieError("FIELD_INVALID", f"expected one of {', '.join(CHANNELS)}", "channel")
-        with Inbox.open(agency.organisation) as inbox:
-            record = await _find(inbox, delivery_id)
-        registry = await agency.registry()
-        report = decisions_pb2.OutcomeReport(
-            position=record.position, offer=offer, channel=CHANNELS[channel], when_ms=when_ms
+        row = OutcomeRow(
+            delivery_id=delivery_id,
+            when_ms=when_ms,
+            channel=channel,
+            offer=offer,
+            language=language,
+            form_of_address=form_of_address,
+            other_person=other_person,
         )
-        public = registry.operator("ledger").key("hpke").public
-        sealed = hpke.seal(public, b"regie/outcome/v1" + record.header_hash, report.SerializeToString())
-        key = signatures.signing_key(agency.organisation.key("sign"))
-        digest = sha256(sealed).digest()
-        request = decisions_pb2.ReportOutcomeRequest(
-            header_hash=record.header_hash,
-            sealed=sealed,
-            recipient=agency.oin,
-            recipient_key_id=registry.participant(agency.oin).key("sign").key_id,
-            signature=signatures.sign(key, LABEL_OUTCOME, record.header_hash, digest),
-        )
-        message = exchange_pb2.ReportOutcomeRequest(report=request)
-        answer = await patiently(lambda: agency.remote.report(message), PATIENCE_SECONDS, agency.pause)
-        return int(answer.log_index)
+        with outcome_database(self._agency.organisation) as database:
+            index, _ = await Reporter(self._agency, database).report(row)
+        return index
 
     async def _waiting(self, inbox: Inbox, given: set[int]) -> AsyncIterator[Delivery]:
         """Yield what is stored and not handed over, and what has become resolvable since."""
@@ -183,17 +185,6 @@ def _delivery(record: SignalRecord, reference: str | None, registry: Registry, i
         _record=record,
         _inbox=inbox,
     )
-
-
-async def _find(inbox: Inbox, delivery_id: str) -> SignalRecord:
-    batch, _, position = delivery_id.partition("-")
-    try:
-        record = await inbox.find(bytes.fromhex(batch), int(position))
-    except ValueError:
-        record = None
-    if record is None:
-        raise RegieError("FIELD_INVALID", "no delivery has this id: see `regie receive --json`", "delivery_id")
-    return record
 
 
 class _Puller:

@@ -53,6 +53,18 @@ class Remote(Protocol):
         """Report what was done with a signal."""
         ...
 
+    async def declare_support(self, request: exchange_pb2.DeclareSupportRequest) -> exchange_pb2.DeclareSupportResponse:
+        """Declare which channels this recipient supports."""
+        ...
+
+    async def list_tasks(self, request: exchange_pb2.ListTasksRequest) -> exchange_pb2.ListTasksResponse:
+        """Ask what this organisation is asked to do."""
+        ...
+
+    async def report_task(self, request: exchange_pb2.ReportTaskRequest) -> exchange_pb2.ReportTaskResponse:
+        """Report what was done about a task."""
+        ...
+
     async def report_unresolved(self, request: exchange_pb2.ReportUnresolvedRequest) -> None:
         """Tell the gateway how many signals of a closed day could not be resolved."""
         ...
@@ -75,6 +87,50 @@ class Remote(Protocol):
 
     async def erase(self, request: consents_pb2.EraseRequest) -> consents_pb2.EraseResponse:
         """Have the ledger erase what it holds about one resident."""
+        ...
+
+    async def get_copy(self, request: exchange_pb2.GetCopyRequest) -> exchange_pb2.GetCopyResponse:
+        """Ask the gateway for the sealed copy of one signal."""
+        ...
+
+    async def get_entry(self, request: consents_pb2.GetEntryRequest) -> consents_pb2.GetEntryResponse:
+        """Ask the ledger for one entry about a resident."""
+        ...
+
+    async def get_proof(self, request: consents_pb2.GetProofRequest) -> consents_pb2.GetProofResponse:
+        """Ask the ledger for the proof of one entry about a resident."""
+        ...
+
+    async def get_chain(self, request: consents_pb2.GetChainRequest) -> consents_pb2.GetChainResponse:
+        """Ask the ledger for the chains of a resident's rows."""
+        ...
+
+    async def open_copy(self, request: consents_pb2.OpenCopyRequest) -> consents_pb2.OpenCopyResponse:
+        """Ask the ledger for what opens the copy of one signal."""
+        ...
+
+    async def get_summary(self, request: consents_pb2.GetSummaryRequest) -> consents_pb2.GetSummaryResponse:
+        """Ask the ledger for counts over a resident's exchanges."""
+        ...
+
+    async def get_others(self, request: consents_pb2.GetOthersRequest) -> consents_pb2.GetOthersResponse:
+        """Ask the ledger who else looks at a resident's record or acts in it."""
+        ...
+
+    async def published_checkpoint(self) -> str:
+        """Return the log's newest published checkpoint, with the lines of its witnesses."""
+        ...
+
+    async def inclusion(self, index: int, size: int) -> Sequence[bytes]:
+        """Return the proof that an entry is in the tree of a size."""
+        ...
+
+    async def consistency(self, old_size: int, new_size: int) -> Sequence[bytes]:
+        """Return the proof that one tree begins with another."""
+        ...
+
+    async def public_events(self) -> log_pb2.GetPublicEventsResponse:
+        """Return all public events of the log."""
         ...
 
     async def close(self) -> None:
@@ -117,6 +173,18 @@ class GrpcRemote:
         """Call ExchangeService.ReportOutcome."""
         return await self._call("gateway", self._exchange().ReportOutcome, request)
 
+    async def declare_support(self, request: exchange_pb2.DeclareSupportRequest) -> exchange_pb2.DeclareSupportResponse:
+        """Call ExchangeService.DeclareSupport."""
+        return await self._call("gateway", self._exchange().DeclareSupport, request)
+
+    async def list_tasks(self, request: exchange_pb2.ListTasksRequest) -> exchange_pb2.ListTasksResponse:
+        """Call ExchangeService.ListTasks."""
+        return await self._call("gateway", self._exchange().ListTasks, request)
+
+    async def report_task(self, request: exchange_pb2.ReportTaskRequest) -> exchange_pb2.ReportTaskResponse:
+        """Call ExchangeService.ReportTask."""
+        return await self._call("gateway", self._exchange().ReportTask, request)
+
     async def report_unresolved(self, request: exchange_pb2.ReportUnresolvedRequest) -> None:
         """Call ExchangeService.ReportUnresolved."""
         await self._call("gateway", self._exchange().ReportUnresolved, request)
@@ -146,11 +214,58 @@ class GrpcRemote:
         stub = consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
         return await self._call("ledger", stub.Erase, request)
 
+    async def get_copy(self, request: exchange_pb2.GetCopyRequest) -> exchange_pb2.GetCopyResponse:
+        """Call ExchangeService.GetCopy."""
+        return await self._call("gateway", self._exchange().GetCopy, request)
+
+    async def get_entry(self, request: consents_pb2.GetEntryRequest) -> consents_pb2.GetEntryResponse:
+        """Call ConsentService.GetEntry of the ledger."""
+        return await self._call("ledger", self._consent().GetEntry, request)
+
+    async def get_proof(self, request: consents_pb2.GetProofRequest) -> consents_pb2.GetProofResponse:
+        """Call ConsentService.GetProof of the ledger."""
+        return await self._call("ledger", self._consent().GetProof, request)
+
+    async def get_chain(self, request: consents_pb2.GetChainRequest) -> consents_pb2.GetChainResponse:
+        """Call ConsentService.GetChain of the ledger."""
+        return await self._call("ledger", self._consent().GetChain, request)
+
+    async def open_copy(self, request: consents_pb2.OpenCopyRequest) -> consents_pb2.OpenCopyResponse:
+        """Call ConsentService.OpenCopy of the ledger."""
+        return await self._call("ledger", self._consent().OpenCopy, request)
+
+    async def get_summary(self, request: consents_pb2.GetSummaryRequest) -> consents_pb2.GetSummaryResponse:
+        """Call ConsentService.GetSummary of the ledger."""
+        return await self._call("ledger", self._consent().GetSummary, request)
+
+    async def get_others(self, request: consents_pb2.GetOthersRequest) -> consents_pb2.GetOthersResponse:
+        """Call ConsentService.GetOthers of the ledger."""
+        return await self._call("ledger", self._consent().GetOthers, request)
+
     async def checkpoint(self) -> str:
         """Return the ledger's newest signed checkpoint, as it gave it."""
         stub = log_pb2_grpc.LogServiceStub(self._channel("ledger"))
         answer = await self._call("ledger", stub.GetCheckpoint, log_pb2.GetCheckpointRequest())
         return str(answer.checkpoint)
+
+    async def published_checkpoint(self) -> str:
+        """Call LogService.GetCheckpoint of the ledger for the published one."""
+        request = log_pb2.GetCheckpointRequest(published=True)
+        return str((await self._call("ledger", self._log().GetCheckpoint, request)).checkpoint)
+
+    async def inclusion(self, index: int, size: int) -> Sequence[bytes]:
+        """Call LogService.GetInclusionProof of the ledger."""
+        request = log_pb2.GetInclusionProofRequest(index=index, size=size)
+        return list((await self._call("ledger", self._log().GetInclusionProof, request)).hashes)
+
+    async def consistency(self, old_size: int, new_size: int) -> Sequence[bytes]:
+        """Call LogService.GetConsistencyProof of the ledger."""
+        request = log_pb2.GetConsistencyProofRequest(old_size=old_size, new_size=new_size)
+        return list((await self._call("ledger", self._log().GetConsistencyProof, request)).hashes)
+
+    async def public_events(self) -> log_pb2.GetPublicEventsResponse:
+        """Call LogService.GetPublicEvents of the ledger."""
+        return await self._call("ledger", self._log().GetPublicEvents, log_pb2.GetPublicEventsRequest())
 
     async def entries(self, start: int, count: int) -> list[bytes]:
         """Return at most ``count`` entries of the log from ``start``."""
@@ -173,6 +288,12 @@ class GrpcRemote:
         if role not in self._channels:
             self._channels[role] = open_channel(self._home, self._organisation, role)
         return self._channels[role]
+
+    def _consent(self) -> consents_pb2_grpc.ConsentServiceAsyncStub:
+        return consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
+
+    def _log(self) -> log_pb2_grpc.LogServiceAsyncStub:
+        return log_pb2_grpc.LogServiceStub(self._channel("ledger"))
 
     def _exchange(self) -> exchange_pb2_grpc.ExchangeServiceAsyncStub:
         return exchange_pb2_grpc.ExchangeServiceStub(self._channel("gateway"))

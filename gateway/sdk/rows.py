@@ -144,6 +144,29 @@ class ChoiceRow:
     items: tuple[str, ...]
     answer: str
     months: int | None
+    threshold: int = 0  # only signals of at least this severity (consent_ledger/severity.py); 0: every signal
+    life_event: bool = False  # "Er is iets veranderd" led to it
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """What a recipient did about one delivery.
+
+    ``channel`` is one of ``describe.CHANNELS``; empty: nobody was approached. ``result`` and ``part_of_day`` are in the
+    words of DDAS (gateway/sdk/ddas.py) and stay with the recipient, as does ``reached``; the resident reads ``offer``,
+    or the result where that is empty. Language and form of address, when empty, are as the resident wished.
+    """
+
+    delivery_id: str
+    when_ms: int
+    channel: str
+    offer: str
+    result: str = ""
+    reached: bool | None = None
+    part_of_day: str = ""
+    language: str = ""
+    form_of_address: str = ""
+    other_person: bool = False
 
 
 def duration_band(months: Decimal) -> signals_pb2.DurationBand.ValueType:

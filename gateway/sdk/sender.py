@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -16,6 +16,7 @@ from gateway.sdk.agency import Agency
 from gateway.sdk.canary.riding import Rider
 from gateway.sdk.describe import partner_kind
 from gateway.sdk.dispatch import BATCH_SIZE, Dispatch, Progress, Summary
+from gateway.sdk.later import Waiting, waiting_ms
 from gateway.sdk.local import Busy, KeyedHash
 from gateway.sdk.outbox import Outbox
 from gateway.sdk.remote import FIRST_PAUSE, LONGEST_PAUSE
@@ -39,6 +40,8 @@ class _Wishes:
     patience: float
     progress: Progress
     alone: bool = False  # send today's canary by itself
+    retry_later: bool = False  # report again what is to be reported again later, and nothing else
+    whole: Callable[[], bool] = lambda: True  # once all rows were read: whether they are all that is still true
 
 
 class Sender:
@@ -57,10 +60,14 @@ class Sender:
         recipient: str,
         items: Sequence[str] = (),
         basis: Basis = "observed",
+        retry_later: bool = False,
         patience: float = PATIENCE_SECONDS,
         progress: Progress = lambda _: None,
     ) -> Summary:
         """Send rows, each under its own reference, and return every row's answer.
+
+        With ``retry_later``, ``rows`` are all that is true now, and only those go that the sender was told to report
+        again later; what is not among them any more is forgotten.
 
         Sending the same rows again creates no second exchange: accepted ones are not asked again, and a send that was
         interrupted is gone on with. A gateway that is out of reach is waited for ``patience`` seconds in all; what is
@@ -71,7 +78,7 @@ class Sender:
             raise RegieError("FIELD_INVALID", "each row needs a reference of its own", "reference")
         partner = partner_kind((await self._agency.me()).kind)
         natural = tuple(row.natural_item for row in rows[:1])
-        wishes = _Wishes(purpose, recipient, tuple(items), basis, patience, progress)
+        wishes = _Wishes(purpose, recipient, tuple(items), basis, patience, progress, retry_later=retry_later)
         return await self._send([prepare(row, partner) for row in rows], None, natural, wishes)
 
     async def send_rows(
@@ -83,15 +90,22 @@ class Sender:
         recipient: str,
         items: Sequence[str] = (),
         basis: Basis = "observed",
+        retry_later: bool = False,
+        whole: Callable[[], bool] = lambda: True,
         patience: float = PATIENCE_SECONDS,
         progress: Progress = lambda _: None,
     ) -> Summary:
-        """Send rows as they come; ``digest`` tells whether this is the send that was interrupted before."""
+        """Send rows as they come; ``digest`` tells whether this is the send that was interrupted before.
+
+        ``whole`` is asked at the end of a ``retry_later`` whether these were all rows: else nothing is forgotten.
+        """
         partner = partner_kind((await self._agency.me()).kind)
         rows = iter(rows)
         first = list(islice(rows, 1))
         natural = tuple(row.natural_item for row in first)
-        wishes = _Wishes(purpose, recipient, tuple(items), basis, patience, progress)
+        wishes = _Wishes(
+            purpose, recipient, tuple(items), basis, patience, progress, retry_later=retry_later, whole=whole
+        )
         return await self._send((prepare(row, partner) for row in chain(first, rows)), digest, natural, wishes)
 
     async def send_canary(
@@ -121,15 +135,20 @@ class Sender:
             basis=wishes.basis,
         )
         options = options_key(letter.purpose.id, letter.recipient.oin, letter.items, letter.basis)
-        keyed = self._keyed(rows, options)
         if digest is None:
-            listed = list(keyed)
-            keyed, digest = iter(listed), self._hash(b"rows", *(key for key, _ in listed))
+            rows = list(rows)
+            digest = self._hash(b"rows", *(key for key, _ in self._keyed(rows, options)))
         with ExitStack() as stack:
             outbox = await self._outbox(stack, wishes.patience)
+            waiting = await self._waiting(outbox, letter.purpose, options)
+            if wishes.retry_later:
+                digest, rows = self._hash(b"retry", digest), waiting.still_reported(rows)
+            keyed = self._keyed(rows, options)
             run = await outbox.begin(digest, agency.clock())
             rider = await Rider.due(agency.organisation, letter, agency.clock(), alone=wishes.alone)
-            dispatch = Dispatch(agency, outbox, run, letter, patience=wishes.patience, progress=wishes.progress)
+            dispatch = Dispatch(
+                agency, outbox, run, letter, waiting, patience=wishes.patience, progress=wishes.progress
+            )
             try:
                 await dispatch.settle_open()
                 if rider is None:
@@ -141,10 +160,29 @@ class Sender:
                 summary = await dispatch.finish()
                 if rider is not None:
                     await rider.settle(summary)
+                if wishes.retry_later:
+                    await _forget(outbox, waiting, summary, whole=wishes.whole())
             finally:
                 await dispatch.cancel()
         summary.seconds = round(monotonic() - begun, 3)
         return summary
+
+    async def told_later(
+        self, *, purpose: str, recipient: str, items: Sequence[str] = (), basis: Basis = "observed"
+    ) -> list[str]:
+        """Return the sender's own references of what it was told to report again later, for as long as that helps.
+
+        What of it is still true goes to ``send`` with ``retry_later``, with the facts of that moment.
+        """
+        chosen = (await self._agency.registry()).purpose(purpose)
+        options = options_key(purpose, recipient, tuple(items) or default_items(chosen, ()), basis)
+        with Outbox.open(self._agency.organisation) as outbox:
+            return sorted((await self._waiting(outbox, chosen, options)).persons)
+
+    async def _waiting(self, outbox: Outbox, purpose: Purpose, options: bytes) -> Waiting:
+        terms = self._hash(b"terms", options)
+        persons = await outbox.told_later(terms, self._agency.clock())
+        return Waiting(terms, persons, waiting_ms(purpose), self._hash)
 
     def _keyed(self, rows: Iterable[Prepared], options: bytes) -> Iterator[tuple[bytes, Prepared]]:
         """Yield each row with what names it in the outbox: all that is sent, and what it is sent for."""
@@ -162,6 +200,15 @@ class Sender:
                     raise
             await self._agency.pause(wait)
             waited, wait = waited + wait, min(2 * wait, LONGEST_PAUSE)
+
+
+async def _forget(outbox: Outbox, waiting: Waiting, summary: Summary, *, whole: bool) -> None:
+    """Forget what the sender does not report any more, unless it may stand in a row that could not be read."""
+    summary.passed_over = waiting.passed_over
+    if whole:
+        gone = waiting.no_longer_reported()
+        await outbox.forget_later(waiting.terms, gone)
+        summary.forgotten = len(gone)
 
 
 def options_key(purpose: str, recipient: str, items: Sequence[str], basis: Basis) -> bytes:

@@ -30,7 +30,7 @@ class FileSummary:
     @property
     def rows(self) -> int:
         """Data rows in the file."""
-        return self.sent.rows + self.rejected_rows
+        return self.sent.rows + self.sent.passed_over + self.rejected_rows
 
 
 async def send_file(
@@ -41,10 +41,13 @@ async def send_file(
     recipient: str,
     items: Sequence[str] = (),
     basis: Basis = "observed",
+    retry_later: bool = False,
     patience: float = PATIENCE_SECONDS,
     progress: Steps = lambda _done, _total: None,
 ) -> FileSummary:
     """Send an arrears or income file; its header tells which it is.
+
+    With ``retry_later`` the file is the sender's list of now, and only what it was told to report again later goes.
 
     Raises FileRefusedError (and still writes FILE.rejected.csv) when the file as a whole cannot be read, RegieError as
     ``Sender.send``.
@@ -68,6 +71,8 @@ async def send_file(
                     recipient=recipient,
                     items=items,
                     basis=basis,
+                    retry_later=retry_later,
+                    whole=lambda: not rejected.rows,
                     patience=patience,
                     progress=count,
                 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from consent_ledger.clock import DAY_MS, system_clock
 
-DAYS_AGO = 16
-"""A question waits 14 days for its answer, so the story starts before that."""
+DAYS_AGO = 62
+"""Who first tries it alone has 28 days in all, and what a recipient did is due after 30; so the story starts before."""
 
 
 class DemoClock:

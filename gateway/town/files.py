@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gateway.town.generator import Arrears, Choice, IncomeDrop, Town
+from gateway.town.logins import write_logins
 from gateway.town.participants import MUNICIPALITIES, SUPPLIERS
 from gateway.town.people import Resident
 
@@ -33,6 +34,7 @@ def write_town(town: Town, folder: Path) -> list[Path]:
     made += [write_arrears(folder / f"arrears-{company.slug}.csv", town.arrears[company.oin]) for company in SUPPLIERS]
     made.append(write_income(folder / "income.csv", town.income))
     made.append(write_choices(folder / "choices.csv", town.choices))
+    made.append(write_logins(town, folder, played=False))
     return made
 
 

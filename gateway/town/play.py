@@ -30,12 +30,13 @@ from gateway.town.participants import (
     ZONNEVEEN,
 )
 from gateway.town.people import Resident
+from gateway.town.petra_scenes import THIS_WEEK, TWO_MONTHS_AGO
 from gateway.town.story import Play, Report, Words
 from gateway.town.tell import Teller
 from gateway.town.world import World
 from gateway.witness.quorum import quorum_of
 
-TWO_WEEKS_AND_A_DAY = 15
+SIX_WEEKS_AND_A_HALF, TWO_WEEKS_AND_A_DAY = 46, 15
 WITNESSED_TRIES, WITNESSED_WAIT = 40, 0.25
 """A checkpoint goes to the witnesses every second."""
 FILES = (
@@ -52,6 +53,10 @@ async def play(home: Home, town: Town, clock: DemoClock, teller: Teller) -> Coun
     begun = monotonic()
     teller.opening(TOWN, len(town.residents))
     async with World.open(home, town, TOWN, clock) as world:
+        await _enrol(world, teller)
+        teller.chapter(Words("Twee maanden geleden: Petra", "Two months ago: Petra"))
+        await _tell(world, teller, TWO_MONTHS_AGO)
+        clock.advance(SIX_WEEKS_AND_A_HALF)
         await _ordinary_day(world, teller)
         teller.chapter(Words("Een inkomen daalt", "An income falls"))
         await _tell(world, teller, INCOME_SCENES)
@@ -62,15 +67,16 @@ async def play(home: Home, town: Town, clock: DemoClock, teller: Teller) -> Coun
         await _send(world, teller, FILES[0])
         await _collect(world, teller)
         await _tell(world, teller, TWO_WEEKS_LATER)
+        teller.chapter(Words("Deze week: Petra", "This week: Petra"))
+        await _tell(world, teller, THIS_WEEK)
         await _check(world, teller)
     clock.arrive()
     world.count.seconds = monotonic() - begun
     return world.count
 
 
-async def _ordinary_day(world: World, teller: Teller) -> None:
-    """Enrol, record choices, send every file, receive."""
-    teller.chapter(Words("Een gewone dag", "An ordinary day"))
+async def _enrol(world: World, teller: Teller) -> None:
+    """Let each municipality learn its own pseudonyms."""
     files = world.home.folder / "town"
     for municipality in MUNICIPALITIES:
         words = Words(f"{municipality.name} maakt haar lijst", "enrols its residents")
@@ -79,6 +85,12 @@ async def _ordinary_day(world: World, teller: Teller) -> None:
         total = len(residents) + sum(1 for resident in residents if resident.bsn)
         with teller.progress(words, total) as step:
             await world.enrol(municipality, files / f"residents-{municipality.slug}.csv", step)
+
+
+async def _ordinary_day(world: World, teller: Teller) -> None:
+    """Record choices, send every file, receive."""
+    teller.chapter(Words("Een gewone dag", "An ordinary day"))
+    files = world.home.folder / "town"
     with teller.progress(Words("Inwoners kiezen", "residents choose"), len(world.town.choices)) as step:
         await world.import_choices(files / "choices.csv", step)
     for report in FILES:

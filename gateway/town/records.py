@@ -103,6 +103,7 @@ def _seen(exchange: consents_pb2.ExchangeRecord) -> Seen:
         log_index=exchange.log_index,
         released=exchange.released_index != 0,
         withheld=_name(exchange.withheld_reason) if exchange.withheld_reason else "",
+        deviates=exchange.outcome.deviation,
     )
 
 

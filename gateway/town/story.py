@@ -47,6 +47,7 @@ class Seen:
     log_index: int
     released: bool = False
     withheld: str = ""
+    deviates: bool = False  # the recipient did otherwise than the resident asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Received:
     preferences: dict[str, object]
     explanation: Words
     receipt: str
+    delivery_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,8 @@ class Stage(Protocol):
     async def collect(self, municipality: NewParticipant) -> list[Received]:
         """Let a municipality receive everything that waits for it."""
 
-    async def choose(self, person: Person, report: Report, answer: Answer) -> str:
-        """Record a choice of 6 months; returns "" or the reason why the ledger did not take it."""
+    async def choose(self, person: Person, report: Report, answer: Answer, months: str = "6") -> str:
+        """Record a choice; returns "" or the reason why the ledger did not take it."""
 
     async def withdraw(self, person: Person, report: Report) -> None:
         """Record that a resident stops a consent."""
@@ -136,6 +138,21 @@ class Stage(Protocol):
 
     async def pause(self, person: Person, purpose: str) -> None:
         """Record that a resident pauses everything."""
+
+    async def say_what_was_done(self, municipality: NewParticipant, one: Received, offer: str, channel: str) -> None:
+        """Let a municipality report what it did about a signal that it received."""
+
+    async def stop_using(self, municipality: NewParticipant) -> int:
+        """Let a municipality acknowledge all stop-use notices; returns how many there were."""
+
+    async def ask(self, person: Person, report: Report, text: str) -> None:
+        """Ask the municipality of a report something, as its resident."""
+
+    async def answer_questions(self, municipality: NewParticipant, text: str) -> int:
+        """Let a municipality answer all questions that wait for it, alike; returns how many there were."""
+
+    async def invite_helper(self, person: Person, login: str) -> None:
+        """Let somebody help a resident: who logs in at the demo as ``login``."""
 
     async def log_size(self) -> int:
         """Return the number of entries in the log."""

@@ -123,6 +123,11 @@ class Teller:
             self.console.print("Verder: zonder --exit blijft de stad bereikbaar; met --home DIR blijft zij bewaard.")
             self.console.print("[dim]Next: without --exit the town stays up; with --home DIR it is kept.[/dim]")
 
+    def pages(self, origin: str, names: Sequence[str]) -> None:
+        """Show where residents see all of this, and as whom one can log in."""
+        self.console.print("\nKijk als inwoner in een browser:  [dim]In a browser, as a resident:[/dim]\n")
+        self.console.print(f"{origin}    ({', '.join(names)})", soft_wrap=True, highlight=False, markup=False)
+
 
 def how_to_go_on(home: Path) -> str:
     """Return the commands that work on this town, while `regie serve all` (or this demo) serves it."""

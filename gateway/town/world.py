@@ -15,6 +15,7 @@ from consent_ledger.errors import RegieError
 from consent_ledger.log.checkpoint import open_checkpoint
 from consent_ledger.registry import Registry
 from consent_ledger.v1 import events_pb2
+from consent_ledger.viewer.port import Person as Visitor
 from gateway.directory.participants import NewParticipant
 from gateway.home import Home
 from gateway.sdk import choices, csvfile, describe, formats, rows
@@ -22,8 +23,10 @@ from gateway.sdk.agency import Agency
 from gateway.sdk.portal import Portal, Recorded
 from gateway.sdk.recipient import Delivery
 from gateway.sdk.remote import GrpcRemote
+from gateway.sdk.resident import ResidentPortal, open_portal
 from gateway.sdk.sender import Summary
 from gateway.sdk.sendfile import send_file
+from gateway.sdk.tasks import Tasks
 from gateway.town.count import Count
 from gateway.town.generator import Arrears, Choice, IncomeDrop, Town
 from gateway.town.participants import VIEWER
@@ -32,6 +35,7 @@ from gateway.town.records import About, Records
 from gateway.town.story import NAMES, Answer, Person, Received, Report, Seen, Words
 
 T = TypeVar("T")
+_BY_WEB = events_pb2.Capture(via=events_pb2.CAPTURED_VIA_WEB, by="self", language="nl")
 Progress = Callable[[int], None]
 MONTHS = "6"
 
@@ -45,6 +49,7 @@ class World:
     clock: Clock
     agencies: dict[str, Agency]
     records: Records
+    residents: ResidentPortal
     count: Count = field(default_factory=Count)
     about: set[About] = field(default_factory=set)
     received: list[Received] = field(default_factory=list)
@@ -63,7 +68,8 @@ class World:
                 if not one.is_operator or one.kind == "viewer"
             }
             records = await stack.enter_async_context(Records.open(agencies[VIEWER.oin]))
-            yield cls(home, town, clock, agencies, records)
+            residents = await stack.enter_async_context(open_portal(home, agencies[VIEWER.oin]))
+            yield cls(home, town, clock, agencies, records, residents)
 
     @property
     def portal(self) -> Portal:
@@ -150,12 +156,12 @@ class World:
         self.received += found
         return found
 
-    async def choose(self, person: Person, report: Report, answer: Answer) -> str:
+    async def choose(self, person: Person, report: Report, answer: Answer, months: str = MONTHS) -> str:
         """Record a choice; returns the ledger's reason when it does not take it."""
         resident = person.resident
         purpose = (await self._registry()).purpose(report.purpose)
         items = purpose.items[0].name
-        choice = Choice(resident, report.sender.oin, report.purpose, items, answer, MONTHS)
+        choice = Choice(resident, report.sender.oin, report.purpose, items, answer, months)
         values = {name: str(value) for name, value in asdict(choice).items() if name != "resident"}
         values |= {"recipient": report.recipient.oin}
         row = formats.choice_row(self._record(resident, values), formats.today(self.clock()))
@@ -182,6 +188,41 @@ class World:
     async def pause(self, person: Person, purpose: str) -> None:
         """Pause everything, until resumed."""
         await self._record_wish(choices.pause(self._resident(person), [purpose], 0))
+
+    async def say_what_was_done(self, municipality: NewParticipant, one: Received, offer: str, channel: str) -> None:
+        """Report an outcome."""
+        recipient = self.agencies[municipality.oin].recipient()
+        await recipient.report(one.delivery_id, offer=offer, channel=channel, when_ms=self.clock())
+
+    async def stop_using(self, municipality: NewParticipant) -> int:
+        """Acknowledge what residents stopped after it was delivered."""
+        tasks = Tasks(self.agencies[municipality.oin])
+        notices = await tasks.notices()
+        for notice in notices:
+            await tasks.acknowledge(notice.log_index, how="deleted")
+        return len(notices)
+
+    async def ask(self, person: Person, report: Report, text: str) -> None:
+        """Ask a question, as on the resident's pages."""
+        rows = await self.residents.rows(self._visitor(person))
+        organisation, purpose = report.recipient.oin, report.purpose
+        await self.residents.ask(rows, _BY_WEB, organisation=organisation, purpose=purpose, text=text)
+
+    async def answer_questions(self, municipality: NewParticipant, text: str) -> int:
+        """Answer what waits."""
+        tasks = Tasks(self.agencies[municipality.oin])
+        asked = await tasks.questions()
+        for question in asked:
+            await tasks.answer(question.reference, text)
+        return len(asked)
+
+    async def invite_helper(self, person: Person, login: str) -> None:
+        """Invite somebody who may look and stop, and who takes it up."""
+        rows = await self.residents.rows(self._visitor(person))
+        invitation = await self.residents.invite(
+            rows, _BY_WEB, mandate=events_pb2.MANDATE_STOP, relation=events_pb2.RELATION_FRIEND, months=6
+        )
+        await self.residents.accept(rows, self.residents.login_hash(f"demo {login}"), invitation.code)
 
     async def log_size(self) -> int:
         """Return the size in the ledger's newest checkpoint."""
@@ -219,6 +260,10 @@ class World:
     def _resident(self, person: Person) -> rows.Resident:
         return self.records.identifiers(person.resident)
 
+    def _visitor(self, person: Person) -> Visitor:
+        known = asdict(person.resident)
+        return Visitor(**{name: known[name] for name in Visitor.__dataclass_fields__})
+
     def _record(self, resident: Resident, values: dict[str, str]) -> csvfile.Record:
         return csvfile.Record(2, (), asdict(resident) | values, ())
 
@@ -249,4 +294,5 @@ def _received(delivery: Delivery) -> Received:
         preferences=values["preferences"],
         explanation=Words(delivery.explanation_nl, delivery.explanation_en),
         receipt=delivery.receipt,
+        delivery_id=delivery.delivery_id,
     )

@@ -412,3 +412,185 @@ class ReportUnresolvedResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportUnresolvedResponse: _TypeAlias = ReportUnresolvedResponse  # noqa: Y015
+
+@_typing.final
+class DeclareSupportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECLARE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def declare(self) -> _decisions_pb2.DeclareSupportRequest: ...
+    def __init__(
+        self,
+        *,
+        declare: _decisions_pb2.DeclareSupportRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["declare", b"declare"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declare", b"declare"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareSupportRequest: _TypeAlias = DeclareSupportRequest  # noqa: Y015
+
+@_typing.final
+class DeclareSupportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareSupportResponse: _TypeAlias = DeclareSupportResponse  # noqa: Y015
+
+@_typing.final
+class GetCopyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_HASH_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    header_hash: _builtins.bytes
+    position: _builtins.int
+    def __init__(
+        self,
+        *,
+        header_hash: _builtins.bytes = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header_hash", b"header_hash", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCopyRequest: _TypeAlias = GetCopyRequest  # noqa: Y015
+
+@_typing.final
+class GetCopyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    SEALED_VIEWER_FIELD_NUMBER: _builtins.int
+    SEALED_RECIPIENT_HASH_FIELD_NUMBER: _builtins.int
+    SIGNATURE_RECIPIENT_FIELD_NUMBER: _builtins.int
+    ROOT_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    CIPHERTEXT_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    header: _builtins.bytes
+    sealed_viewer: _builtins.bytes
+    """encV and sig_R; the hash of encR, since sig_R covers it."""
+    sealed_recipient_hash: _builtins.bytes
+    signature_recipient: _builtins.bytes
+    root: _builtins.bytes
+    commitment: _builtins.bytes
+    ciphertext: _builtins.bytes
+    path: _builtins.bytes
+    """Path from the leaf to root, 32 bytes a hash."""
+    def __init__(
+        self,
+        *,
+        header: _builtins.bytes = ...,
+        sealed_viewer: _builtins.bytes = ...,
+        sealed_recipient_hash: _builtins.bytes = ...,
+        signature_recipient: _builtins.bytes = ...,
+        root: _builtins.bytes = ...,
+        commitment: _builtins.bytes = ...,
+        ciphertext: _builtins.bytes = ...,
+        path: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertext", b"ciphertext", "commitment", b"commitment", "header", b"header", "path", b"path", "root", b"root", "sealed_recipient_hash", b"sealed_recipient_hash", "sealed_viewer", b"sealed_viewer", "signature_recipient", b"signature_recipient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCopyResponse: _TypeAlias = GetCopyResponse  # noqa: Y015
+
+@_typing.final
+class ListTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def list(self) -> _decisions_pb2.ListTasksRequest: ...
+    def __init__(
+        self,
+        *,
+        list: _decisions_pb2.ListTasksRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["list", b"list"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list", b"list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksRequest: _TypeAlias = ListTasksRequest  # noqa: Y015
+
+@_typing.final
+class ListTasksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def list(self) -> _decisions_pb2.ListTasksResponse: ...
+    def __init__(
+        self,
+        *,
+        list: _decisions_pb2.ListTasksResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["list", b"list"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list", b"list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksResponse: _TypeAlias = ListTasksResponse  # noqa: Y015
+
+@_typing.final
+class ReportTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report(self) -> _decisions_pb2.ReportTaskRequest: ...
+    def __init__(
+        self,
+        *,
+        report: _decisions_pb2.ReportTaskRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportTaskRequest: _TypeAlias = ReportTaskRequest  # noqa: Y015
+
+@_typing.final
+class ReportTaskResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportTaskResponse: _TypeAlias = ReportTaskResponse  # noqa: Y015

@@ -61,6 +61,26 @@ class ExchangeServiceStub:
                 request_serializer=gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedRequest.SerializeToString,
                 response_deserializer=gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedResponse.FromString,
                 _registered_method=True)
+        self.ListTasks = channel.unary_unary(
+                '/gateway.v1.ExchangeService/ListTasks',
+                request_serializer=gateway_dot_v1_dot_exchange__pb2.ListTasksRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_exchange__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
+        self.ReportTask = channel.unary_unary(
+                '/gateway.v1.ExchangeService/ReportTask',
+                request_serializer=gateway_dot_v1_dot_exchange__pb2.ReportTaskRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_exchange__pb2.ReportTaskResponse.FromString,
+                _registered_method=True)
+        self.DeclareSupport = channel.unary_unary(
+                '/gateway.v1.ExchangeService/DeclareSupport',
+                request_serializer=gateway_dot_v1_dot_exchange__pb2.DeclareSupportRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_exchange__pb2.DeclareSupportResponse.FromString,
+                _registered_method=True)
+        self.GetCopy = channel.unary_unary(
+                '/gateway.v1.ExchangeService/GetCopy',
+                request_serializer=gateway_dot_v1_dot_exchange__pb2.GetCopyRequest.SerializeToString,
+                response_deserializer=gateway_dot_v1_dot_exchange__pb2.GetCopyResponse.FromString,
+                _registered_method=True)
 
 
 class ExchangeServiceServicer:
@@ -103,6 +123,34 @@ class ExchangeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTasks(self, request, context):
+        """What residents and the ledger ask of the caller (questions, stop-use notices), sealed to it by the ledger.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportTask(self, request, context):
+        """What the caller did about one of them, sealed to the ledger.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeclareSupport(self, request, context):
+        """Through which channels the caller can approach residents; whoever accepts none of them is not reported to it (R34).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCopy(self, request, context):
+        """The sealed copy of one permitted signal, for the viewer only: of no use without the ledger's opening (R18).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExchangeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +178,26 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.ReportUnresolved,
                     request_deserializer=gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedRequest.FromString,
                     response_serializer=gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedResponse.SerializeToString,
+            ),
+            'ListTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTasks,
+                    request_deserializer=gateway_dot_v1_dot_exchange__pb2.ListTasksRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_exchange__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'ReportTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportTask,
+                    request_deserializer=gateway_dot_v1_dot_exchange__pb2.ReportTaskRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_exchange__pb2.ReportTaskResponse.SerializeToString,
+            ),
+            'DeclareSupport': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeclareSupport,
+                    request_deserializer=gateway_dot_v1_dot_exchange__pb2.DeclareSupportRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_exchange__pb2.DeclareSupportResponse.SerializeToString,
+            ),
+            'GetCopy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCopy,
+                    request_deserializer=gateway_dot_v1_dot_exchange__pb2.GetCopyRequest.FromString,
+                    response_serializer=gateway_dot_v1_dot_exchange__pb2.GetCopyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -268,6 +336,114 @@ class ExchangeService:
             '/gateway.v1.ExchangeService/ReportUnresolved',
             gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedRequest.SerializeToString,
             gateway_dot_v1_dot_exchange__pb2.ReportUnresolvedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.ExchangeService/ListTasks',
+            gateway_dot_v1_dot_exchange__pb2.ListTasksRequest.SerializeToString,
+            gateway_dot_v1_dot_exchange__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.ExchangeService/ReportTask',
+            gateway_dot_v1_dot_exchange__pb2.ReportTaskRequest.SerializeToString,
+            gateway_dot_v1_dot_exchange__pb2.ReportTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeclareSupport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.ExchangeService/DeclareSupport',
+            gateway_dot_v1_dot_exchange__pb2.DeclareSupportRequest.SerializeToString,
+            gateway_dot_v1_dot_exchange__pb2.DeclareSupportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCopy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.v1.ExchangeService/GetCopy',
+            gateway_dot_v1_dot_exchange__pb2.GetCopyRequest.SerializeToString,
+            gateway_dot_v1_dot_exchange__pb2.GetCopyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,14 @@ class ExchangeServiceStub:
     """How many signals of one purpose and closed day the recipient could not resolve, in tens: all that the gateway ever
     hears about resolving (pseudonyms.md rule 9). The same count again changes nothing; another one is refused.
     """
+    ListTasks: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.ListTasksRequest, _exchange_pb2.ListTasksResponse]
+    """What residents and the ledger ask of the caller (questions, stop-use notices), sealed to it by the ledger."""
+    ReportTask: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.ReportTaskRequest, _exchange_pb2.ReportTaskResponse]
+    """What the caller did about one of them, sealed to the ledger."""
+    DeclareSupport: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.DeclareSupportRequest, _exchange_pb2.DeclareSupportResponse]
+    """Through which channels the caller can approach residents; whoever accepts none of them is not reported to it (R34)."""
+    GetCopy: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.GetCopyRequest, _exchange_pb2.GetCopyResponse]
+    """The sealed copy of one permitted signal, for the viewer only: of no use without the ledger's opening (R18)."""
 
 @_typing.type_check_only
 class ExchangeServiceAsyncStub(ExchangeServiceStub):
@@ -64,6 +72,14 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     """How many signals of one purpose and closed day the recipient could not resolve, in tens: all that the gateway ever
     hears about resolving (pseudonyms.md rule 9). The same count again changes nothing; another one is refused.
     """
+    ListTasks: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ListTasksRequest, _exchange_pb2.ListTasksResponse]  # type: ignore[assignment]
+    """What residents and the ledger ask of the caller (questions, stop-use notices), sealed to it by the ledger."""
+    ReportTask: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ReportTaskRequest, _exchange_pb2.ReportTaskResponse]  # type: ignore[assignment]
+    """What the caller did about one of them, sealed to the ledger."""
+    DeclareSupport: _aio.UnaryUnaryMultiCallable[_exchange_pb2.DeclareSupportRequest, _exchange_pb2.DeclareSupportResponse]  # type: ignore[assignment]
+    """Through which channels the caller can approach residents; whoever accepts none of them is not reported to it (R34)."""
+    GetCopy: _aio.UnaryUnaryMultiCallable[_exchange_pb2.GetCopyRequest, _exchange_pb2.GetCopyResponse]  # type: ignore[assignment]
+    """The sealed copy of one permitted signal, for the viewer only: of no use without the ledger's opening (R18)."""
 
 class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
     """The exchange of signals; served by the gateway to agencies."""
@@ -109,5 +125,37 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         """How many signals of one purpose and closed day the recipient could not resolve, in tens: all that the gateway ever
         hears about resolving (pseudonyms.md rule 9). The same count again changes nothing; another one is refused.
         """
+
+    @_abc_1.abstractmethod
+    def ListTasks(
+        self,
+        request: _exchange_pb2.ListTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_pb2.ListTasksResponse, _abc.Awaitable[_exchange_pb2.ListTasksResponse]]:
+        """What residents and the ledger ask of the caller (questions, stop-use notices), sealed to it by the ledger."""
+
+    @_abc_1.abstractmethod
+    def ReportTask(
+        self,
+        request: _exchange_pb2.ReportTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_pb2.ReportTaskResponse, _abc.Awaitable[_exchange_pb2.ReportTaskResponse]]:
+        """What the caller did about one of them, sealed to the ledger."""
+
+    @_abc_1.abstractmethod
+    def DeclareSupport(
+        self,
+        request: _exchange_pb2.DeclareSupportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_pb2.DeclareSupportResponse, _abc.Awaitable[_exchange_pb2.DeclareSupportResponse]]:
+        """Through which channels the caller can approach residents; whoever accepts none of them is not reported to it (R34)."""
+
+    @_abc_1.abstractmethod
+    def GetCopy(
+        self,
+        request: _exchange_pb2.GetCopyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_pb2.GetCopyResponse, _abc.Awaitable[_exchange_pb2.GetCopyResponse]]:
+        """The sealed copy of one permitted signal, for the viewer only: of no use without the ledger's opening (R18)."""
 
 def add_ExchangeServiceServicer_to_server(servicer: ExchangeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -21,6 +21,8 @@ from tests.support.postgres import OWNER
 
 # What a file of each version lacks that the next one has: the way back, which only tests go.
 BACK = {
+    6: ("DROP TABLE task",),
+    5: ("ALTER TABLE permit DROP COLUMN outcome_idx",),
     4: ("DROP TABLE erasure", "DROP INDEX ix_change_idx", "ALTER TABLE change DROP COLUMN idx"),
     3: ("DROP TABLE published",),
     2: ("ALTER TABLE subject DROP COLUMN recent",),

@@ -12,6 +12,7 @@ from consent_ledger.storage.rows import (
     PublishedRow,
     PullRow,
     SubjectRow,
+    TaskRow,
     Writes,
     pack_indices,
 )
@@ -119,8 +120,34 @@ def test_a_permit_has_nothing_where_nothing_became_of_it(opened):
         2: PermitRow(b"h" * 32, 2, 41, None, ANNA, withheld_idx=50),
         3: PermitRow(b"h" * 32, 3, 42, b"o" * 32, ANNA, released_idx=51, acknowledged_idx=52),
     }
+    rows[4] = rows[3]._replace(position=4, decided_idx=43, outcome_idx=53)
     keep(opened, Writes(permits={b"h" * 32: dict(reversed(rows.items()))}))
     assert list(opened.permits(b"h" * 32).items()) == list(rows.items())
+
+
+def test_permits_by_their_places_in_any_number_of_batches(opened):
+    headers = [number.to_bytes(32, "big") for number in range(700)]
+    rows = {
+        (header, position): PermitRow(header, position, number, b"o" * 32, ANNA)
+        for number, header in enumerate(headers)
+        for position in (2, 5)
+    }
+    by_header = {header: {position: rows[header, position] for position in (2, 5)} for header in headers}
+    keep(opened, Writes(permits=by_header))
+    wanted = [*[*rows][1:], (headers[0], 3), (b"x" * 32, 2)]
+    reader = opened.reader()
+    with reader.snapshot() as snapshot:
+        assert snapshot.permits_at(wanted) == {key: rows[key] for key in [*rows][1:]}
+        assert snapshot.permits_at([]) == {}
+    reader.close()
+
+
+def test_a_permit_learns_of_the_newest_report(opened):
+    row = PermitRow(b"h" * 32, 1, 40, b"o" * 32, ANNA, released_idx=41)
+    keep(opened, Writes(permits={b"h" * 32: {1: row}}))
+    for index in (50, 60):
+        keep(opened, Writes(permits={b"h" * 32: {1: row._replace(outcome_idx=index)}}))
+    assert opened.permits(b"h" * 32)[1].outcome_idx == 60
 
 
 def test_published_only_moves_forward(opened):
@@ -198,3 +225,24 @@ def test_forgetting_tells_whether_there_was_anything(opened):
     assert opened.batch(batch(1).header_hash).response == b""
     assert opened.permits(batch(1).header_hash)[0].opening is None
     assert opened.pull(batch(1).header_hash, b"n" * 32) is None
+
+
+def test_what_organisations_are_asked_and_what_is_done(opened):
+    city, supplier = CITY.encode(), SUPPLIER.encode()
+    rows = {index: TaskRow(index, city if index % 2 else supplier, 1_000 + index) for index in range(1, 9)}
+    keep(opened, Writes(tasks=rows))
+    keep(opened, Writes(tasks={3: rows[3]._replace(done_idx=20)}))
+    assert opened.task(3) == rows[3]._replace(done_idx=20)
+    assert opened.task(99) is None
+    assert opened.tasks(CITY, 0, 9, done=False) == [rows[1], rows[5], rows[7]]
+    assert [row.idx for row in opened.tasks(CITY, 0, 9, done=True)] == [1, 3, 5, 7]
+    assert [row.idx for row in opened.tasks(CITY, 1, 2, done=True)] == [3, 5]
+    assert opened.tasks("9" * 20, 0, 9, done=True) == []
+    erased = Writes()
+    erased.erasures.entries[5] = ErasedRow(5, "retention", 1, NOW)
+    keep(opened, erased)
+    reader = opened.reader()
+    with reader.snapshot() as snapshot:
+        assert [row.idx for row in snapshot.tasks(CITY, 0, 9, done=False)] == [1, 7]
+        assert snapshot.task(5) is None
+    reader.close()

@@ -30,6 +30,10 @@ SCENES = (
     "AS4e",
     "AS4f",
     "AS4g",
+    "AS4h",
+    "R5",
+    "R21",
+    "R38",
 )
 LEDGER = Path("orgs", "00000099000000003000", "data", "ledger.db")
 ZONNEVEEN, LAMPJE = "00000099000000007001", "00000099000000005001"
@@ -56,7 +60,7 @@ def test_one_json_object_and_nothing_left_behind(tmp_path):
     reasons = {"NO_CONSENT", "REFUSED", "WITHDRAWN", "PAUSED", "SCOPE_EXCEEDED", "GENERAL_ONLY"}
     reasons |= {"SELF_FIRST_WINDOW", "AWAITING_RESIDENT", "PURPOSE_PROHIBITED"}
     assert set(said["refused"]) == reasons
-    assert said["refused"]["PURPOSE_PROHIBITED"] == 3
+    assert said["refused"]["PURPOSE_PROHIBITED"] == 4
     assert said["log_size"] > said["sent"] + said["delivered"]
     assert said["seconds"] < took < 120
     assert list(tmp_path.iterdir()) == []

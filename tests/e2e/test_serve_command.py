@@ -38,11 +38,14 @@ def ended(process, code):
 def test_ready_then_stopped_by_a_signal(home, number):
     process = start(home, "all")
     ready = json.loads(process.stdout.readline())
-    assert ready == {"ready": True, "addresses": {role: home.addresses[role] for role in ready["addresses"]}}
-    assert set(ready["addresses"]) == {"witness", "ledger", "pseudonyms", "gateway"}
+    addresses = {role: home.addresses[role] for role in ready["addresses"]}
+    pages = {name: f"http://{home.addresses[role]}" for name, role in (("pages", "viewer"), ("desk", "desk"))}
+    assert ready == {"ready": True, "addresses": addresses, **pages}
+    assert set(ready["addresses"]) == {"witness", "ledger", "pseudonyms", "gateway", "viewer"}
     process.send_signal(number)
     _, err = ended(process, 0)
     assert "ready: witness at 127.0.0.1:" in err
+    assert f"pages for residents: {ready['pages']}\n" in err
     for name in ("gateway.db-wal", "pseudonyms.db-wal"):
         assert not list(home.folder.glob(f"orgs/*/data/{name}"))
 
@@ -91,7 +94,7 @@ def test_all_only_in_a_demo_home(tmp_path):
     assert "not marked demo" in error["message"]
 
 
-@pytest.mark.parametrize("role", ["viewer", "nonsense"])
+@pytest.mark.parametrize("role", ["auditor", "nonsense"])
 def test_roles_that_are_none(home, role):
     error, _ = ended(start(home, role), 2)
     assert f"no role {role}" in error["message"]

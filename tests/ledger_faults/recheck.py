@@ -201,7 +201,7 @@ def _check_batch(snapshot: Snapshot, sender: str, batch_id: bytes, positions: di
         assert len(listed.outcomes) == len(positions) == len(listed.log_indices)
     permits = snapshot.permits(row.header_hash)
     expected = {position: became for position, became in positions.items() if became}
-    assert {position: _Became(p.decided_idx, *p[5:]) for position, p in permits.items()} == expected
+    assert {position: _Became(p.decided_idx, *p[5:8]) for position, p in permits.items()} == expected
     assert all(permit.opening is None for permit in permits.values() if permit.withheld_idx is not None)
 
 

@@ -15,11 +15,14 @@ from consent_ledger.log.note import Signer
 from consent_ledger.purposes import CATALOGUE
 from consent_ledger.registry import Participant
 from consent_ledger.sequencer import Limits, Sequencer, create_ledger, open_ledger
+from consent_ledger.state import EMPTY, SubjectState
+from consent_ledger.storage.rows import TaskRow
 from consent_ledger.v1 import batch_pb2, consents_pb2, decisions_pb2
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.writing.decision import DecideWork
 from consent_ledger.writing.record import PreparedChange, RecordWork
 from consent_ledger.writing.release import ReleaseWork
+from consent_ledger.writing.tasks import TaskWork
 
 NOW = 1_767_225_600_000  # 1 January 2026
 SIGNER = Signer("ledger.example/log", bytes(range(32)))
@@ -110,6 +113,10 @@ class OpenedBatch:
     positions: tuple[int, ...]
     subjects: tuple[bytes, ...]
     header_hash: bytes
+    severities: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.severities = self.severities or (0,) * len(self.positions)
 
     def opening(self, position: int, /) -> bytes:
         return opening(self.header_hash, position)
@@ -152,6 +159,15 @@ class FakeCrypto:
         if not sealed.startswith(hh):
             raise RegieError("SEALED_PART_INVALID", "does not open", field="sealed")
         return sealed[32:]
+
+    def seal_tasks(self, organisation_public: bytes, nonce: bytes, content: bytes) -> bytes:
+        self.sealed_to.append(organisation_public)
+        return b"tasks" + nonce + content
+
+    def open_task(self, organisation: str, sealed: bytes) -> bytes:
+        if not sealed.startswith(organisation.encode()):
+            raise RegieError("SEALED_PART_INVALID", "does not open", field="sealed")
+        return sealed[20:]
 
     def sign(self, label: bytes, *parts: bytes) -> bytes:
         return sign(LEDGER, label, *parts)
@@ -205,7 +221,9 @@ def header(
     return batch_pb2.BatchHeader(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def decide_work(people: Sequence[str], head: batch_pb2.BatchHeader, *, request: bytes = b"") -> DecideWork:
+def decide_work(
+    people: Sequence[str], head: batch_pb2.BatchHeader, *, request: bytes = b"", severities: Sequence[int] = ()
+) -> DecideWork:
     """What the servicer gives the sequencer; positions are 0, 2, 4, ..."""
     data = head.SerializeToString(deterministic=True)
     hh = header_hash(data)
@@ -221,6 +239,7 @@ def decide_work(people: Sequence[str], head: batch_pb2.BatchHeader, *, request: 
         sign=lambda message: sign(LEDGER, b"regie/s/decision/v1", sha256(message)),
         trace_id=bytes(range(16)),
         span_id=bytes(range(8)),
+        severities=tuple(severities),
     )
 
 
@@ -269,6 +288,17 @@ def grant(mode: int = pb.MODE_JA, where: pb.Scope | None = None, **fields: objec
     return consents_pb2.Grant(**values)  # type: ignore[arg-type]
 
 
+def ask(organisation: str = CITY, about: int = 0) -> consents_pb2.Ask:
+    return consents_pb2.Ask(
+        organisation=organisation,
+        about_index=about,
+        sealed=b"question",
+        organisation_key_id=key_id(organisation, "hpke"),
+        sealed_viewer=b"copy",
+        viewer_key_id=key_id(VIEWER, "hpke"),
+    )
+
+
 def record_work(*changes: consents_pb2.Change) -> RecordWork:
     prepared = [
         PreparedChange(each, tuple(subject(e.rstrip(b"\0").decode(), r.purpose) for r in each.rows for e in r.elements))
@@ -299,21 +329,47 @@ class Ledger:
     def close(self) -> None:
         self.sequencer.close()
 
-    def record(self, person: str, *, purpose: str = ARREARS, **what: object) -> consents_pb2.ChangeResult:
+    def record(
+        self, person: str, *, purpose: str = ARREARS, capture: pb.Capture | None = None, **what: object
+    ) -> consents_pb2.ChangeResult:
         self.clock.writes += 1
         made = change(self.clock.writes, person, self.clock() + self.clock.writes, purpose=purpose, **what)
+        if capture is not None:
+            made.capture.CopyFrom(capture)
         return results(self.sequencer.submit(record_work(made)).result(10))[0]
 
     def decide(
-        self, people: Sequence[str], batch: int = 1, **fields: object
+        self, people: Sequence[str], batch: int = 1, *, severities: Sequence[int] = (), **fields: object
     ) -> tuple[bytes, decisions_pb2.DecisionList]:
         head = header(batch, count=len(people), now_ms=self.clock(), **fields)  # type: ignore[arg-type]
-        work = decide_work(people, head)
+        work = decide_work(people, head, severities=severities)
         return work.header_hash, listed(self.sequencer.submit(work).result(10))
 
     def release(self, hh: bytes, nonce: int = 1) -> decisions_pb2.ReleaseContent:
         wanted = pull(hh, nonce, now_ms=self.clock())
         return content_of(self.sequencer.submit(release_work(wanted)).result(10))
+
+    def ask(self, person: str, organisation: str = CITY, about: int = 0, **more: object) -> consents_pb2.ChangeResult:
+        """A question, whose text is sealed for this crypto: not at all."""
+        return self.record(person, ask=ask(organisation, about), **more)  # type: ignore[arg-type]
+
+    def tasks(self, organisation: str = CITY, *, done: bool = False) -> list[TaskRow]:
+        """What an organisation is asked to do."""
+        with self.sequencer.reader.snapshot() as snapshot:
+            return snapshot.tasks(organisation, 0, 1_000, done=done)
+
+    def report_task(self, index: int, organisation: str = CITY, **what: object) -> int:
+        """What an organisation says it did; an answer unless ``what`` says something else."""
+        said = what or {"answer": decisions_pb2.SealedAnswer(sealed=b"answer", viewer_key_id=key_id(VIEWER, "hpke"))}
+        report = decisions_pb2.TaskReport(log_index=index, **said)  # type: ignore[arg-type]
+        name = sha256(b"task", organisation.encode(), report.SerializeToString(deterministic=True))
+        return self.sequencer.submit(TaskWork(organisation, report, name)).result(10).log_index
+
+    def state(self, person: str, purpose: str = ARREARS) -> SubjectState:
+        """What the ledger knows of somebody."""
+        with self.sequencer.reader.snapshot() as snapshot:
+            found = snapshot.subject(subject(person, purpose))
+        return found.state if found else EMPTY
 
     def events(self) -> list[tuple[int, pb.Event, pb.PrivatePart]]:
         """Every committed event with its private part, in log order."""

@@ -21,6 +21,7 @@ KEYS = {
     "permit": ("header_hash", "position"),
     "pull_nonce": ("header_hash", "nonce"),
     "change": ("change_id",),
+    "task": ("idx",),
     "erasure": ("idx",),
     "published": ("id",),
 }

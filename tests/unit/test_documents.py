@@ -62,7 +62,7 @@ def test_every_command_is_in_the_readme_and_every_command_of_the_readme_exists()
 
 
 def test_the_columns_of_files_are_the_ones_that_are_read():
-    for layout in (csvfile.RESIDENTS, csvfile.ARREARS, csvfile.INCOME, csvfile.CHOICES):
+    for layout in (csvfile.RESIDENTS, csvfile.ARREARS, csvfile.INCOME, csvfile.CHOICES, csvfile.OUTCOMES):
         assert f"`{','.join(layout.columns)}`" in README
 
 

@@ -29,11 +29,12 @@ WRITER_MAY = (
     # The head moves (forward, says its trigger); everything else that changes is a projection, beside the log.
     ("UPDATE (size, root, time_ms, checkpoint, public_sequence)", "head"),
     ("UPDATE (seq, last, state, recent)", "subject"),
-    ("UPDATE (decided_idx, opening, subject, released_idx, withheld_idx, acknowledged_idx)", "permit"),
+    ("UPDATE (decided_idx, opening, subject, released_idx, withheld_idx, acknowledged_idx, outcome_idx)", "permit"),
     ("UPDATE (response)", "batch"),
     ("UPDATE (size, note, cosigned_ms)", "published"),
+    ("UPDATE (done_idx)", "task"),
     # Erasure, and answers that are too old to be given again.
-    ("DELETE", "payload, subject, subject_entry, permit, change, erasure, pull_nonce"),
+    ("DELETE", "payload, subject, subject_entry, permit, change, task, erasure, pull_nonce"),
 )
 """What the role of a serving ledger may do: add to the log, and never change it."""
 _LOCK_MS = 5_000

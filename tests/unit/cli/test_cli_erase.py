@@ -59,7 +59,7 @@ def test_a_resident_erases_and_begins_anew(home, regie, tmp_path):
         assert [entry["kind"] for entry in one["kept"]] == ["sharing_paused", "sharing_resumed"]
         assert regie(*erase, "--purpose", "onbekend", code=2)["error"]["reason"] == "PURPOSE_UNKNOWN"
 
-        done = regie(*erase, "--yes", "--via", "desk")
+        done = regie(*erase, "--yes")
         assert (done["dry_run"], done["erased"], done["kept"]) == (False, 5, 0)
         assert done["log_indices"]
         assert done["announced_by"] > "20"

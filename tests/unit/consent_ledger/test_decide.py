@@ -276,7 +276,7 @@ def test_pure(before, request_, now_ms):
     assert (
         first
         == decide(REGISTRY, copy, request_, now_ms)
-        == judge_of(REGISTRY, request_, now_ms)(before, request_.recheck)
+        == judge_of(REGISTRY, request_, now_ms)(before, request_.recheck, request_.severity)
     )
     assert before == copy
 

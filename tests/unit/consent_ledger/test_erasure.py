@@ -76,7 +76,7 @@ def test_nothing_that_was_erased_is_in_any_byte_of_the_files(ledger):
     everybody = [f"person {number}" for number in range(400)]  # pages split, again and again
     digests = []  # of requests: who knows all but a little of one finds the rest by trying
     for number, person in enumerate(everybody):
-        mark = pb.Capture(via=pb.CAPTURED_VIA_DESK, by=f"planted-{number:04}-desk", language="nl")
+        mark = pb.Capture(via=pb.CAPTURED_VIA_WEB, by=f"planted-{number:04}-desk", language="nl")
         made = change(1000 + number, person, ledger.clock() + 1, grant=grant())
         made.capture.CopyFrom(mark)
         work = record_work(made)

@@ -18,7 +18,7 @@ from tests.support.lively import check_fake_signature, lively_ledger
 from tests.support.tampering import KEYS, columns_of, delete, dump, flipped_in, opened, rows_of, set_column
 
 VKEY = SIGNER.verifier.format()
-REBUILT = ("public_event", "tile", "subject", "subject_entry", "permit", "head")
+REBUILT = ("public_event", "tile", "subject", "subject_entry", "permit", "task", "head")
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "erasing"])
@@ -101,7 +101,9 @@ def test_a_forged_permit_goes(database):
     batch = rows_of(database, "batch")[0]["header_hash"]
     before = dump(database)
     connection = opened(database)
-    connection.execute("INSERT INTO permit VALUES (?, 999, 40, ?, ?, NULL, NULL, NULL)", (batch, bytes(32), bytes(32)))
+    connection.execute(
+        "INSERT INTO permit VALUES (?, 999, 40, ?, ?, NULL, NULL, NULL, NULL)", (batch, bytes(32), bytes(32))
+    )
     connection.close()
     assert rebuild(database, VKEY).removed == {"permit": 1}
     assert dump(database) == before

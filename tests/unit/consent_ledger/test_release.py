@@ -138,7 +138,7 @@ def test_released_then_withdrawn_is_withheld_on_the_next_pull(ledger):
     assert ledger.release(header_hash, 1).signals
     ledger.record("anna", withdraw=consents.Withdraw(scope=scope()))
     assert not ledger.release(header_hash, 2).signals
-    assert kinds(ledger)[-2:] == ["consent_withdrawn", "exchange_withheld"]
+    assert kinds(ledger)[-3:] == ["consent_withdrawn", "stop_use_noticed", "exchange_withheld"]
 
 
 def test_a_nonce_is_used_once(ledger):

@@ -48,7 +48,7 @@ def opened():
     to_t2 = scalars(hpke.open_(WORLD.t2, b"regie/t2/v1" + HH, BATCH.sealed_pseudonyms))
     k = hpke.open_(WORLD.recipient_hpke, b"regie/r/v1" + HH, BATCH.sealed_recipient)
     assert hpke.open_(WORLD.viewer, b"regie/v/v1" + HH, BATCH.sealed_viewer) == k
-    return to_l[:32], split(to_l[32:54], 2), scalars(to_l[54:]), to_t2[:11], to_t2[11:], k
+    return to_l[:32], split(to_l[32:54], 2), scalars(to_l[54 : 54 + 32 * 11]), to_t2[:11], to_t2[11:], k
 
 
 def plaintexts():

@@ -176,8 +176,8 @@ def test_t2_opens_a_box_for_its_header_only():
         second(header=BATCH.header + b"\0")
 
 
-def to_ledger(w=bytes(32), positions=(1, 5), scalars=(2, 3)):
-    encoded = tree.encode_positions(positions) + b"".join(map(group.encode_scalar, scalars))
+def to_ledger(w=bytes(32), positions=(1, 5), scalars=(2, 3), severities=(0, 4)):
+    encoded = tree.encode_positions(positions) + b"".join(map(group.encode_scalar, scalars)) + bytes(severities)
     return hpke.seal(WORLD.ledger_hpke.public, batch.info_ledger(HH), w + encoded)
 
 
@@ -191,6 +191,7 @@ TWO = [group.multiply_base(2), group.multiply_base(3)]
 def test_the_ledger_opens_a_batch():
     opened = open_batch(to_ledger(), TWO)
     assert opened.positions == (1, 5)
+    assert opened.severities == (0, 4)
     closing = WORLD.closing_ledger
     domain = oprf.Domain("ledger", LEDGER, PURPOSE, 1)
     expected = [group.multiply(closing * u % group.ORDER, point) for u, point in zip((2, 3), TWO, strict=True)]
@@ -207,6 +208,10 @@ def test_the_ledger_opens_a_batch():
         to_ledger(scalars=(2,)),
         to_ledger(scalars=(2, 3, 4)),
         to_ledger(w=bytes(31)),
+        to_ledger(severities=()),
+        to_ledger(severities=(1,)),
+        to_ledger(severities=(1, 2, 3)),
+        to_ledger(severities=(1, 5)),
         hpke.seal(WORLD.ledger_hpke.public, batch.info_ledger(HH), bytes(100)),
         hpke.seal(WORLD.ledger_hpke.public, batch.info_ledger(bytes(32)), bytes(100)),
         b"",

@@ -86,6 +86,7 @@ def test_files_have_the_columns_of_the_commands(town, tmp_path):
         "arrears-warmbron.csv",
         "income.csv",
         "choices.csv",
+        "logins.csv",
     }
     headers = {
         "residents-zonneveen.csv": "resident_ref,bsn,birth_date,postcode,house_number,house_letter,house_addition",
@@ -94,6 +95,8 @@ def test_files_have_the_columns_of_the_commands(town, tmp_path):
         "income.csv": "reference,bsn,drop_band,period",
         "choices.csv": "bsn,birth_date,postcode,house_number,house_letter,house_addition,"
         "sender,recipient,purpose,items,answer,months",
+        "logins.csv": "key,name,story_nl,story_en,represents,bsn,birth_date,postcode,house_number,house_letter,"
+        "house_addition",
     }
     for name, header in headers.items():
         rows = (tmp_path / "town" / name).read_text("utf-8").splitlines()

@@ -146,7 +146,8 @@ def test_additional_rows_are_named(lively, tmp_path):
     forged = {
         "subject": (b"\x01" * 32, 1, b"\x02" * 32, b"", b""),
         "subject_entry": (b"\x01" * 32, 40),
-        "permit": (rows_of(lively, "batch")[0]["header_hash"], 999, 40, b"\x03" * 32, b"\x01" * 32, None, None, None),
+        "permit": (rows_of(lively, "batch")[0]["header_hash"], 999, 40, b"\x03" * 32, b"\x01" * 32, *[None] * 4),
+        "task": (40, b"0" * 20, 1, None),
         "public_event": (300,),
         "change": (b"\x01" * 16, b"\x02" * 32, b"", -1),
         "erasure": (300, "retention", 1, 1),

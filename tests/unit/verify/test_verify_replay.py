@@ -13,7 +13,7 @@ from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.verify import replay as replaying
 from consent_ledger.verify.replay import ReplayFailed, replay
 from consent_ledger.verify.verdicts import Verdict
-from consent_ledger.writing import decision, release
+from consent_ledger.writing import release, transaction
 from consent_ledger.writing.announce import AnnounceWork, Announcing
 from tests.support.erasure import erase
 from tests.support.ledger import CITY, NOW, SIGNER, SUPPLIER, Ledger, grant, scope, subject
@@ -85,9 +85,10 @@ def decided(ledger: Ledger, **fields) -> pb.ExchangeDecided:
 def test_lives_of_every_kind_match(lively):
     seen = []
     report = replay(lively, VKEY, lambda done, total: seen.append((done, total)))
-    assert set(report.counts) == {"decided", "released", "withheld"}
+    assert set(report.counts) == {"decided", "released", "withheld", "task"}
     assert all(set(of_kind) == {"match"} for of_kind in report.counts.values())
     assert report.counts["decided"]["match"] > 150
+    assert report.counts["task"]["match"] > 20
     assert (report.broken, report.beside, report.findings) == (0, 0, [])
     assert seen[-1] == (report.log.size, report.log.size)
 
@@ -125,7 +126,7 @@ def test_every_reason_of_a_whole_batch_is_found_again(ledger):
     ],
 )
 def test_a_decision_against_the_rules_is_named(ledger, monkeypatch, said, why):
-    monkeypatch.setattr(decision, "judge_of", lambda *_: lambda _state, _recheck: said)
+    monkeypatch.setattr(transaction, "judge_of", lambda *_: lambda *_args: said)
     ledger.decide(["stranger"])
     report, (found,) = failed(ledger.path)
     assert (found.index, found.kind, found.verdict) == (ledger.sequencer.head.size - 1, "decided", Verdict.MISMATCH)
@@ -136,7 +137,7 @@ def test_a_decision_against_the_rules_is_named(ledger, monkeypatch, said, why):
 
 def test_a_refusal_of_what_was_allowed_is_named(ledger, monkeypatch):
     refusal = Decision(pb.REASON_PAUSED, (5,), 1)
-    monkeypatch.setattr(decision, "judge_of", lambda *_: lambda _state, _recheck: refusal)
+    monkeypatch.setattr(transaction, "judge_of", lambda *_: lambda *_args: refusal)
     ledger.decide(["anna"])
     _, (found,) = failed(ledger.path)
     assert found.why == "reason: expected ALLOWED, got PAUSED"
@@ -145,9 +146,7 @@ def test_a_refusal_of_what_was_allowed_is_named(ledger, monkeypatch):
 def test_a_release_after_a_withdrawal_is_named(ledger, monkeypatch):
     header_hash, _ = ledger.decide(["anna"])
     ledger.record("anna", withdraw=consents.Withdraw(scope=scope()))
-    monkeypatch.setattr(
-        release, "judge_of", lambda *_: lambda _state, _recheck: Decision(pb.REASON_ALLOWED, (38,), NOW)
-    )
+    monkeypatch.setattr(release, "judge_of", lambda *_: lambda *_args: Decision(pb.REASON_ALLOWED, (38,), NOW))
     assert ledger.release(header_hash).signals
     report, (found,) = failed(ledger.path)
     assert (found.kind, found.why) == ("released", "reason: expected WITHDRAWN, got ALLOWED")
@@ -156,7 +155,7 @@ def test_a_release_after_a_withdrawal_is_named(ledger, monkeypatch):
 
 def test_a_signal_that_was_stopped_for_no_reason_is_named(ledger, monkeypatch):
     header_hash, _ = ledger.decide(["anna"])
-    monkeypatch.setattr(release, "judge_of", lambda *_: lambda _state, _recheck: Decision(pb.REASON_WITHDRAWN))
+    monkeypatch.setattr(release, "judge_of", lambda *_: lambda *_args: Decision(pb.REASON_WITHDRAWN))
     assert not ledger.release(header_hash).signals
     _, (found,) = failed(ledger.path)
     assert (found.kind, found.why) == ("withheld", "reason: expected ALLOWED, got WITHDRAWN")
@@ -278,7 +277,7 @@ def lost_choice(path, index: int, ground: str = "") -> None:
 def test_a_withdrawal_that_was_made_to_vanish_does_not_make_a_permit_right(ledger, monkeypatch):
     """The resident withdrew, the ledger permitted, and later calls the withdrawal erased by age: it was not old."""
     index = ledger.record("anna", withdraw=consents.Withdraw(scope=scope())).log_index
-    monkeypatch.setattr(decision, "judge_of", lambda *_: lambda _state, _recheck: Decision(pb.REASON_ALLOWED, (), NOW))
+    monkeypatch.setattr(transaction, "judge_of", lambda *_: lambda *_args: Decision(pb.REASON_ALLOWED, (), NOW))
     ledger.decide(["anna"])
     ledger.close()
     lost_choice(ledger.path, index, "retention")
@@ -295,7 +294,7 @@ def test_what_was_announced_as_erased_before_excuses_nothing(ledger, monkeypatch
     """A permit after the announcement cannot rest on the consent that is gone."""
     first = ledger.sequencer.head.size - 2
     ledger.sequencer.publish([pb.PublicEvent(entry_erased=pb.EntryErased(index=first, ground="retention"))]).result(10)
-    monkeypatch.setattr(decision, "judge_of", lambda *_: lambda _s, _r: Decision(pb.REASON_ALLOWED, (first,), NOW))
+    monkeypatch.setattr(transaction, "judge_of", lambda *_: lambda *_args: Decision(pb.REASON_ALLOWED, (first,), NOW))
     ledger.decide(["anna"])
     ledger.close()
     lost_choice(ledger.path, first)
@@ -312,7 +311,7 @@ def test_a_request_to_erase_that_nobody_made_is_named(ledger, monkeypatch):
     event = pb.EntryErased(index=index, ground="resident request")
     ledger.sequencer.publish([pb.PublicEvent(entry_erased=event)]).result(10)
     allowed = Decision(pb.REASON_ALLOWED, (index - 2,), NOW)  # as if the withdrawal had never been
-    monkeypatch.setattr(decision, "judge_of", lambda *_: lambda _state, _recheck: allowed)
+    monkeypatch.setattr(transaction, "judge_of", lambda *_: lambda *_args: allowed)
     ledger.decide(["anna"])
     ledger.close()
     lost_choice(ledger.path, index)
@@ -373,7 +372,7 @@ def test_findings_are_bounded_and_the_worst_are_kept(ledger, monkeypatch):
     monkeypatch.setattr(replaying, "MOST", 3)
     erase(ledger, "bert")
     for number in range(3):
-        monkeypatch.setattr(decision, "judge_of", lambda *_: lambda _state, _recheck: Decision(pb.REASON_ALLOWED))
+        monkeypatch.setattr(transaction, "judge_of", lambda *_: lambda *_args: Decision(pb.REASON_ALLOWED))
         ledger.decide(["stranger"], number)
     report, found = failed(ledger.path)
     assert len(found) == len(report.findings) == 3

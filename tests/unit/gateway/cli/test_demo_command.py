@@ -38,7 +38,7 @@ def told(monkeypatch):
 
     @asynccontextmanager
     async def serving(home, roles, clock):
-        assert set(roles) == {"gateway", "pseudonyms", "ledger", "witness"}
+        assert set(roles) == {"gateway", "pseudonyms", "ledger", "witness", "viewer"}
         yield Served()
 
     async def play(home, town, clock, teller):

@@ -23,7 +23,7 @@ def test_a_demo_home_has_a_town(tmp_path):
     assert Home.open(tmp_path / "home").demo
     kinds = [participant["kind"] for participant in said["participants"]]
     assert (kinds.count("energy_supplier"), kinds.count("municipality"), len(kinds)) == (3, 2, 10)
-    assert len(said["files"]) == len(list((tmp_path / "home" / "town").iterdir())) == 7
+    assert len(said["files"]) == len(list((tmp_path / "home" / "town").iterdir())) == 8
 
 
 def test_without_demo_there_is_one_of_each(tmp_path):

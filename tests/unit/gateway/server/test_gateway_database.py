@@ -38,7 +38,7 @@ async def test_every_commit_is_on_the_disk(database):
 async def test_tables_are_strict(database):
     rows = await database.run(lambda connection: connection.exec_driver_sql("PRAGMA table_list").all())
     ours = {row.name: row.strict for row in rows if not row.name.startswith("sqlite_")}
-    assert set(ours) == {"answer", "waiting", "once", "quota", "unresolved"}
+    assert set(ours) == {"answer", "asked", "waiting", "once", "quota", "unresolved"}
     assert all(ours.values())
     with pytest.raises(IntegrityError):
         await database.run(lambda c: c.exec_driver_sql("INSERT INTO quota VALUES ('a', 'no number', 1)"))

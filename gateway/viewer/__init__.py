@@ -1,0 +1,1 @@
+"""The role that serves the residents' pages: settings, login, sessions, and the way to ledger and gateway."""
