@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,14 @@ class Town:
         shutil.copytree(self.regie.home, home)
         ledger = home / self.ledger.relative_to(self.regie.home)
         return Town(Regie(home), self.supplier, self.municipality, ledger, self.arrears)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unbounded() -> Iterator[None]:
+    """Most people here did not say yes, and the same file is sent again and again: that is no fishing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGIE_SENDER_REFUSALS_PER_HOUR", str(MOMENTS * ROWS))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "crash-matrix.md"
 HEAD = """\
 # What a crash leaves
 
-Written by `make sweep ARGS=--write`: a small ledger (14 leaves in 8 group commits, across the end of a full tile) is run
+Written by `make sweep ARGS=--write`: a small ledger (15 leaves in 8 group commits, across the end of a full tile) is run
 under `strace`, and at each of its system calls on its files the process is killed, or the call fails once (EIO), or the
 disk is full from then on (ENOSPC). `make sweep` does it again and compares; every test run takes a sample.
 

@@ -52,7 +52,7 @@ class Step(NamedTuple):
 
 
 def steps() -> list[Step]:
-    """Return the plan, 14 leaves in all; made anew it asks the same bytes."""
+    """Return the plan, 15 leaves in all; made anew it asks the same bytes."""
     first = decide_work(PEOPLE[:3], header(1, count=3))
     second = decide_work(("dora",), header(2))
     expired = decide_work(("anna",), header(9, now_ms=NOW - 73 * 3_600_000))
@@ -65,7 +65,7 @@ def steps() -> list[Step]:
         Step("group", (second, expired, record_work(change(102, "chris", NOW + 102, grant=grant()))), 2),
         Step("release", (release_work(pull(first.header_hash)),), 2),
         Step("acknowledgement", (AcknowledgeWork(said),), 2),
-        Step("withdrawal", (record_work(*stops),), 2),
+        Step("withdrawal", (record_work(*stops),), 3),  # and the notice to stop using what anna's release gave
         Step("refusal", (decide_work(("anna",), header(3)),), 1),
         Step("withholding", (release_work(pull(second.header_hash, 2)),), 1),
     ]

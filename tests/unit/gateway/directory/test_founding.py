@@ -34,9 +34,9 @@ def test_settings_are_read_back(home):
     again = Home.open(home.folder)
     assert again == home
     assert not again.demo
-    assert set(again.addresses) == {"gateway", "pseudonyms", "ledger", "log", "witness"}
+    assert set(again.addresses) == {"gateway", "pseudonyms", "ledger", "log", "witness", "viewer"}
     assert all(20_000 <= int(address.removeprefix("127.0.0.1:")) < 32_000 for address in again.addresses.values())
-    assert len(set(again.addresses.values())) == 5
+    assert len(set(again.addresses.values())) == 6
 
 
 def test_only_the_owner_reads_secrets(home):
