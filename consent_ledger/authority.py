@@ -47,7 +47,8 @@ class Act:
     """Somebody does something for a resident. ``kind`` is the event that it becomes.
 
     ``no``: an answer that lets nothing happen. ``proof`` is the hash of a proof of presence; ``purposes`` those that it
-    is about, as far as is known; ``reference`` the representation it concerns, if it concerns one.
+    is about, as far as is known; ``reference`` the representation it concerns, if it concerns one. ``used``: this proof
+    was recorded with another change, about whichever rows of the resident.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Act:
     proof: bytes = b""
     purposes: frozenset[str] = frozenset()
     reference: bytes = b""
+    used: bool = False
 
 
 def check_act(act: Act, states: Sequence[SubjectState], now_ms: int) -> None:
@@ -76,7 +78,7 @@ def _check_staff(act: Act, states: Sequence[SubjectState], now_ms: int) -> None:
         return
     if act.no or act.kind in _BY_STAFF:
         return
-    if not any(_proves(code, act.proof, now_ms) for code in codes(states)):
+    if act.used or not any(_proves(code, act.proof, now_ms) for code in codes(states)):
         raise RegieError(
             "PRESENCE_REQUIRED", "this needs the code that was sent to the resident", field="capture.presence_proof"
         )
@@ -133,6 +135,11 @@ def representatives(states: Iterable[SubjectState]) -> Iterator[Representative]:
 def codes(states: Iterable[SubjectState]) -> Iterator[Code]:
     """Yield the codes that were sent to the resident of these states, as often as there are rows."""
     return (code for others in _others(states) for code in others.codes)
+
+
+def code_of(states: Iterable[SubjectState], proof: bytes) -> Code | None:
+    """Return the code that a hash of a proof is of, used or not."""
+    return next((code for code in codes(states) if proof and hmac.compare_digest(code.code_hash, proof)), None)
 
 
 def _others(states: Iterable[SubjectState]) -> Iterator[Others]:

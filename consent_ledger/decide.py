@@ -298,6 +298,52 @@ RULES: tuple[Rule, ...] = (
 """After PAUSED, in the order of the reason codes; LEDGER_UNAVAILABLE is said by who cannot reach the ledger."""
 
 
+class Asked(NamedTuple):
+    """One rule that was asked, by the reason it answers for, and its objection if it had one."""
+
+    reason: int
+    objection: Decision | None
+
+
+def asked_in_order(
+    registry: Registry, state: SubjectState | None, request: ExchangeRequest, now_ms: int
+) -> tuple[Asked, ...]:
+    """Return the rules that ``decide`` asks, in order: all pass but perhaps the last, whose objection is the decision.
+
+    A second walk over the same rules, for whoever wants to see them; ``decide`` itself is not slowed by it.
+    """
+    general = refused_for_all(registry, request)
+    if general is not None:
+        return (
+            *(Asked(reason, None) for reason in _FOR_ALL if reason < general.reason),
+            Asked(general.reason, general),
+        )
+    asked = [Asked(reason, None) for reason in _FOR_ALL]
+    terms, state = terms_of(registry, request), state or EMPTY
+    choice = state.choices.get(terms.party)
+    if state.paused(now_ms) or choice is None:
+        decision = decide_for(terms, state, now_ms, request.recheck, request.severity)
+        before = [Asked(pb.REASON_PAUSED, None)] if decision.reason == pb.REASON_NO_CONSENT else []
+        return (*asked, *before, Asked(decision.reason, decision))
+    asked.append(Asked(pb.REASON_PAUSED, None))
+    judged_ms, severity = now_ms, request.severity
+    if request.recheck is not None:
+        judged_ms, severity = _as_permitted(state, request.recheck, now_ms, severity)
+    case = Case(terms, state, choice, now_ms, request.recheck, judged_ms, severity)
+    for reason, rule in zip(_BY_CHOICE, RULES, strict=True):
+        asked.append(Asked(reason, rule(case)))
+        if asked[-1].objection is not None:
+            break
+    return tuple(asked)
+
+
+_FOR_ALL = (pb.REASON_PURPOSE_PROHIBITED, pb.REASON_PURPOSE_UNKNOWN, pb.REASON_PARTY_UNKNOWN)
+_BY_CHOICE = tuple(range(pb.REASON_NO_CONSENT, pb.REASON_RECEIVER_CANNOT_HONOUR + 1))
+"""What each of ``RULES`` answers for."""
+RULES_IN_ORDER: tuple[int, ...] = (*_FOR_ALL, pb.REASON_PAUSED, *_BY_CHOICE)
+"""Every rule by the reason it answers for, in the order they are asked."""
+
+
 def _allowed(case: Case) -> Decision:
     choice, contact = case.choice, case.state.contact
     answer = choice.question.answer_index if choice.question else None

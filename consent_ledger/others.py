@@ -13,7 +13,7 @@ from consent_ledger.clock import DAY_MS
 from consent_ledger.v1 import events_pb2 as pb
 
 MOST_TRIES = 5
-"""A code that was mistyped so often is of no use any more."""
+"""A code that was mistyped so often is of no use any more; nor is one that was used, which counts as if it were."""
 CODE_MS: dict[int, int] = {pb.CODE_CHANNEL_PHONE: 3_600_000, pb.CODE_CHANNEL_LETTER: 14 * DAY_MS}
 """How long a code may be used: while the resident is there, or until their letter had time to come."""
 INVITED_MS = 14 * DAY_MS
@@ -31,6 +31,7 @@ EVENTS = frozenset(
         "representative_ended",
         "presence_code_issued",
         "attempt_refused",
+        "audit_accessed",
     }
 )
 """The kinds of events that ``fold_others`` folds."""
@@ -62,7 +63,7 @@ class Representative(NamedTuple):
 
 
 class Code(NamedTuple):
-    """A one-time code that is on its way to the resident, and how often it was mistyped."""
+    """A one-time code that is on its way to the resident, and how often it was mistyped; MOST_TRIES: of no use."""
 
     case_id: bytes
     idx: int  # of the leaf that says so
@@ -93,10 +94,24 @@ def presence_hash(proof: bytes) -> bytes:
     return sha256(b"regie/presence/v1" + proof).digest()
 
 
+def proof_in(event: pb.Event) -> bytes:
+    """Return the hash of the proof of presence that an entry was recorded with; nothing for none, or an attempt."""
+    if event.HasField("attempt_refused"):
+        return b""  # what was refused used nothing up
+    body = getattr(event, str(event.WhichOneof("body")))
+    return body.capture.presence_proof if "capture" in body.DESCRIPTOR.fields_by_name else b""
+
+
+def used_up(others: Others, proof: bytes) -> Others:
+    """Return who else there is once the code of this proof was used: it proves one change, the first (R37)."""
+    codes = tuple(code._replace(tries=MOST_TRIES) if code.code_hash == proof else code for code in others.codes)
+    return others._replace(codes=codes)
+
+
 def fold_others(others: Others, index: int, event: pb.Event) -> Others:
     """Return who else there is after one event of ``EVENTS``."""
     match event.WhichOneof("body"):
-        case "record_viewed":
+        case "record_viewed" | "audit_accessed":
             return others._replace(views=(*others.views, index)[-_KEPT:])
         case "representative_added":
             return _added(others, index, event)

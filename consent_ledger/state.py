@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from consent_ledger.clock import DAY_MS
-from consent_ledger.others import EVENTS, NOBODY, Others, fold_others
+from consent_ledger.others import EVENTS, NOBODY, Others, fold_others, proof_in, used_up
 from consent_ledger.v1 import events_pb2 as pb
 
 COUNTED_MS = 30 * DAY_MS
@@ -174,11 +174,14 @@ class SubjectState(NamedTuple):
 EMPTY = SubjectState()
 
 
-def fold(  # noqa: PLR0911  (one return per kind of event)
+def fold(  # noqa: C901, PLR0911  (one branch per kind of event)
     state: SubjectState, index: int, event: pb.Event, private: pb.PrivatePart
 ) -> SubjectState:
     """Return the state after one committed event of this subject, at its log index."""
-    match event.WhichOneof("body"):
+    kind = event.WhichOneof("body")
+    if state.others is not None and state.others.codes and kind and (proof := proof_in(event)):
+        state = state._replace(others=used_up(state.others, proof))
+    match kind:
         case "exchange_decided":
             body = event.exchange_decided
             party = (body.sender, body.recipient)

@@ -95,8 +95,19 @@ _SENTENCES: dict[int, _Sentence] = {
 }
 
 
-def sentence(reason: int, date_ms: int, asker: str) -> Text:
-    """Tell a resident what happened; ``date_ms`` as in Decision, ``asker`` is the organisation that wanted to share."""
+_SILENT = _dated(
+    "Tegengehouden. Er kwam geen antwoord van u, tot {}. Geen reactie is nee.",
+    "Blocked. You did not answer, until {}. No answer means no.",
+)
+
+
+def sentence(reason: int, date_ms: int, asker: str, *, silent: bool = False) -> Text:
+    """Tell a resident what happened; ``date_ms`` as in Decision, ``asker`` is the organisation that wanted to share.
+
+    ``silent``: refused because a question was not answered in time. Who said nothing did not say no.
+    """
+    if silent and reason == pb.REASON_REFUSED:
+        return _SILENT(date_ms, asker)
     return _SENTENCES[reason](date_ms, asker)
 
 

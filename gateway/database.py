@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pysqlite3.dbapi2 as sqlite
-from sqlalchemy import Connection, Table, create_engine, event
+from sqlalchemy import Column, Connection, Table, create_engine, event
 from sqlalchemy.orm import registry
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.schema import CreateColumn
 from sqlmodel import SQLModel
 
 from gateway.home import HomeError
@@ -42,10 +43,12 @@ class Database:
     A function that raises leaves nothing behind. The event loop never waits for the disk.
     """
 
-    def __init__(self, path: Path, tables: Sequence[type[Stored]]) -> None:
+    def __init__(self, path: Path, tables: Sequence[type[Stored]], *, reading: bool = False) -> None:
+        """Open or make the file; ``reading``: a second thread beside the writer's, whose functions only read."""
         if sqlite.sqlite_version_info < SAFE_SQLITE:
             raise DatabaseError(f"SQLite {sqlite.sqlite_version} can lose commits: 3.51.3 or newer is needed")
         self._path = path
+        self._begin = "BEGIN" if reading else "BEGIN IMMEDIATE"
         self._tables = [table_of(model) for model in tables]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{path.stem}-db")
         self._thread.submit(self._open).result()
@@ -60,18 +63,21 @@ class Database:
             hide_parameters=True,  # they are elements and ciphertexts: they belong in no exception text (I4)
         )
         event.listen(self._engine, "connect", _configure)
-        event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql(self._begin))
         with self._engine.begin() as connection:
             found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             if found not in {0, SCHEMA}:
                 raise DatabaseError(f"{self._path.name} has schema {found}, this program knows {SCHEMA}")
             if not self._complete(connection):  # asking costs less than creating what is there
                 self._tables[0].metadata.create_all(connection, tables=self._tables)
+                for table in self._tables:
+                    _add_missing(connection, table)
                 connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
 
     def _complete(self, connection: Connection) -> bool:
-        names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
-        return names.issuperset(table.name for table in self._tables)
+        names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
+        wanted = {table.name for table in self._tables} | {i.name for table in self._tables for i in table.indexes}
+        return names.issuperset(wanted) and not any(_missing(connection, table) for table in self._tables)
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction; when this returns, what it wrote is on the disk."""
@@ -96,6 +102,24 @@ class Database:
         """Finish the running call and close the file."""
         self._thread.submit(self._engine.dispose).result()
         self._thread.shutdown()
+
+
+def _missing(connection: Connection, table: Table) -> list[Column[Any]]:
+    """Return the columns that came after the file was made."""
+    found = {row.name for row in connection.exec_driver_sql(f"PRAGMA table_info({table.name})")}
+    return [column for column in table.columns if column.name not in found]
+
+
+def _add_missing(connection: Connection, table: Table) -> None:
+    """Add columns and indexes that came later; a crash leaves all or none, as in any transaction.
+
+    Such a column may be empty or has a server default: what rows without it mean.
+    """
+    for column in _missing(connection, table):
+        described = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {described}")
+    for index in table.indexes:
+        index.create(connection, checkfirst=True)
 
 
 def _configure(connection: sqlite.Connection, _record: object) -> None:

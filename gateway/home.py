@@ -8,6 +8,8 @@ HOME/orgs/<OIN>/hpke.key        ML-KEM-768 seed || X25519, hex        pseudonyms
 HOME/orgs/<OIN>/closing.key     closing scalar c, hex, big-endian     ledger, recipients
 HOME/orgs/<OIN>/master.key      master secret K, 32 bytes, hex        gateway, pseudonyms
 HOME/orgs/<OIN>/hedge.key       32 bytes, hex                         senders
+HOME/orgs/<OIN>/audit.key       32 bytes, hex                         auditor: pseudonyms of its own
+HOME/orgs/<OIN>/ldv.key         64 bytes, hex                         ledger; an agency's is made on first use (ldv/)
 HOME/orgs/<OIN>/log.key         signed-note private keys, one a line  ledger (logkeys.py)
 HOME/orgs/<OIN>/data/           databases of that organisation
 HOME/witness/                   a witness of logs (gateway/witness/home.py); it may be all that a home holds
@@ -21,12 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Role = Literal["gateway", "pseudonyms", "ledger", "viewer"]
+Role = Literal["gateway", "pseudonyms", "ledger", "viewer", "auditor"]
 ROLES: tuple[Role, ...] = ("gateway", "pseudonyms", "ledger", "viewer")
-Service = Literal["gateway", "pseudonyms", "ledger", "viewer", "desk", "log", "witness"]
-SERVICES: tuple[Service, ...] = (*ROLES, "desk", "log", "witness")
-"""What has an address: the roles over gRPC; over HTTP the viewer with its desk, the public log (of the ledger) and the
-witness."""
+"""Roles that every home names an operator of. An auditor may be absent: homes made before there was one have none."""
+Service = Literal["gateway", "pseudonyms", "ledger", "viewer", "auditor", "desk", "log", "witness"]
+SERVICES: tuple[Service, ...] = (*ROLES, "auditor", "desk", "log", "witness")
+"""What has an address: the roles over gRPC; over HTTP the viewer with its desk, the auditor's console, the public log
+(of the ledger) and the witness."""
 
 
 class HomeError(Exception):
@@ -107,6 +110,10 @@ class Home:
     witnesses: tuple[WitnessSettings, ...] = ()
     ledger_database: str | None = None  # [ledger] database
     viewer: dict[str, Any] = field(default_factory=dict)  # [viewer], read by gateway/viewer/settings.py
+    auditor: dict[str, Any] = field(default_factory=dict)  # [auditor], read by gateway/auditor/settings.py
+    ldv: dict[str, Any] = field(default_factory=dict)  # [ldv], read by gateway/ldv/settings.py
+    metrics: dict[str, str] = field(default_factory=dict)  # [addresses] metrics: of each role, for its operator only
+    collector: str | None = None  # [telemetry] otlp
 
     @classmethod
     def open(cls, folder: Path) -> Home:
@@ -117,7 +124,7 @@ class Home:
                 folder=folder,
                 demo=bool(settings.get("demo", False)),
                 log_verifier_key=_verifier_keys(settings),
-                operators={role: str(settings["operators"][role]) for role in ROLES},
+                operators=_operators(settings["operators"]),
                 addresses={
                     name: str(settings["addresses"][name]) for name in SERVICES if name in settings["addresses"]
                 },
@@ -125,6 +132,10 @@ class Home:
                 witnesses=tuple(map(_witness, settings.get("witnesses", {}).get("known", ()))),
                 ledger_database=settings.get("ledger", {}).get("database"),
                 viewer=dict(settings.get("viewer", {})),
+                auditor=dict(settings.get("auditor", {})),
+                ldv=dict(settings.get("ldv", {})),
+                metrics=_metrics(settings["addresses"]),
+                collector=settings.get("telemetry", {}).get("otlp"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise HomeError(f"{folder / 'regie.toml'} lacks {error}, or has it in another form") from None
@@ -136,7 +147,8 @@ class Home:
         if "operators" in settings:
             return cls.open(folder)
         addresses = settings.get("addresses", {})
-        return cls(folder, False, "", {}, {name: str(addresses[name]) for name in SERVICES if name in addresses})
+        served: dict[Service, str] = {name: str(addresses[name]) for name in SERVICES if name in addresses}
+        return cls(folder, False, "", {}, served, metrics=_metrics(addresses))
 
     @property
     def ledger(self) -> Path | str:
@@ -161,7 +173,9 @@ class Home:
         return Organisation(oin, folder)
 
     def operator(self, role: Role) -> Organisation:
-        """Return the organisation that operates a role."""
+        """Return the organisation that operates a role; raises HomeError when this home names none."""
+        if role not in self.operators:
+            raise HomeError(f"{self.folder / 'regie.toml'} names no {role} under [operators]: see docs/auditor.md")
         return self.organisation(self.operators[role])
 
 
@@ -173,6 +187,17 @@ def _read(folder: Path) -> dict[str, Any]:
         raise HomeError(f"{folder} is not a home of Regie: make one with `regie init --home {folder}`") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise HomeError(f"{path} cannot be read: {error}") from None
+
+
+def _operators(named: dict[str, Any]) -> dict[Role, str]:
+    operators: dict[Role, str] = {role: str(named[role]) for role in ROLES}
+    if "auditor" in named:
+        operators["auditor"] = str(named["auditor"])
+    return operators
+
+
+def _metrics(addresses: dict[str, Any]) -> dict[str, str]:
+    return {str(role): str(address) for role, address in addresses.get("metrics", {}).items()}
 
 
 def _witness(settings: dict[str, Any]) -> WitnessSettings:

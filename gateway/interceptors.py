@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from types import TracebackType
 from typing import Any, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import Message
-from opentelemetry.trace import Span
 
 from consent_ledger.errors import RegieError
 from gateway.errors import abort
@@ -63,18 +65,30 @@ class Edge(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: str, inner: Call) -> Call:
         async def call(request: object, context: Context) -> object:
-            with self._tracing.call(method, context.invocation_metadata() or ()) as span:
+            with (
+                self._measured(method) as ended,
+                self._tracing.call(method, context.invocation_metadata() or ()) as span,
+            ):
                 answer = await self._answer(method, inner, request, context)
                 if self._refresh and isinstance(answer, RegieError) and answer.reason in _NOT_YET_KNOWN:
                     await self._refresh()
                     answer = await self._answer(method, inner, request, context)
+                ended.code = grpc.StatusCode[answer.status] if isinstance(answer, RegieError) else grpc.StatusCode.OK
+                traces.status(span, ended.code)
                 if not isinstance(answer, RegieError):
-                    traces.status(span, grpc.StatusCode.OK)
                     return answer
-                await self._refuse(span, method, answer, context)
+                await self._refuse(method, answer, context)
             raise AssertionError("abort raises")
 
         return call
+
+    @contextmanager
+    def _measured(self, method: str) -> Iterator[_Ended]:
+        ended, begun = _Ended(), perf_counter()
+        try:
+            yield ended
+        finally:
+            self._tracing.observer.called(method, ended.code.name, perf_counter() - begun)
 
     async def _answer(self, method: str, inner: Call, request: object, context: Context) -> object:
         """Return the answer or the refusal; never lets another exception out, whose text would reach the caller."""
@@ -90,11 +104,16 @@ class Edge(grpc.aio.ServerInterceptor):
         except Exception as error:  # noqa: BLE001 - the edge: any other exception is our fault and leaves as INTERNAL
             return incident(error, method=method, role=self._role)
 
-    async def _refuse(self, span: Span, method: str, refusal: RegieError, context: Context) -> None:
-        code = grpc.StatusCode[refusal.status]
-        traces.status(span, code)
-        get_logger().info("refused", role=self._role, method=method, reason=refusal.reason, status=code.name)
+    async def _refuse(self, method: str, refusal: RegieError, context: Context) -> None:
+        get_logger().info("refused", role=self._role, method=method, reason=refusal.reason, status=refusal.status)
         await abort(context, refusal)
+
+
+@dataclass(slots=True)
+class _Ended:
+    """How a call ended; one that its caller gave up has no code of ours."""
+
+    code: grpc.StatusCode = grpc.StatusCode.CANCELLED
 
 
 def incident(error: BaseException, **where: str) -> RegieError:

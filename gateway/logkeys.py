@@ -98,7 +98,8 @@ def retire_key(home: Home, key_id: str, registry: Registry) -> str:
         ) from None
     if not any(key.verifier.format() in registry.log_keys for key in kept.signers):
         raise HomeError("the key that would be left is not announced in the log yet: start the ledger again first")
-    KeyFile(kept, (*file.retired, found[0])).write(ours)
+    # Said twice before the ledger was started again, it is one retirement: the log takes no second one.
+    KeyFile(kept, tuple(dict.fromkeys((*file.retired, found[0])))).write(ours)
     take_over(home, (), gone=found[:1])
     return found[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,7 @@ from consent_ledger.service.http import log_app
 from consent_ledger.service.latest import LatestHead
 from consent_ledger.service.log import LogService
 from consent_ledger.v1 import consents_pb2_grpc, decisions_pb2_grpc, log_pb2_grpc
+from gateway.auditor.role import build_auditor
 from gateway.crypto import hpke, signatures
 from gateway.crypto.ledger_side import LedgerSide
 from gateway.database import Database
@@ -33,17 +35,21 @@ from gateway.exchange.service import ExchangeService
 from gateway.exchange.submit import Submitter
 from gateway.exchange.unresolved import UnresolvedCounts
 from gateway.interceptors import incident
+from gateway.ldv.role import open_follower
 from gateway.logkeys import KeyFile
 from gateway.retention import announcing_of, erasing_by_age
 from gateway.rpc import RoleServer
 from gateway.server import Parts, Watch
+from gateway.telemetry import traces
+from gateway.telemetry.ledger import watch_ledger
+from gateway.telemetry.metrics import Decisions, Exchanges
 from gateway.v1 import directory_pb2_grpc, evaluator_pb2_grpc, exchange_pb2_grpc
 from gateway.viewer.role import build_viewer
 from gateway.web import HttpServer
 from gateway.witness.asking import open_publisher
 from gateway.witness.role import build_witness
 
-WATCH_SECONDS = 0.5
+WATCH_SECONDS, COUNT_SECONDS = 0.5, 5.0
 Build = Callable[[Parts, Any], Awaitable[Watch]]
 """Takes the role's server: of gRPC, the witness's of HTTP."""
 
@@ -90,9 +96,18 @@ async def build_ledger(parts: Parts, shell: RoleServer) -> Watch:
         parts.means.pool,
     )
     identity = Identity("ledger", lambda: sequencer.registry)
-    decisions = DecisionService(sequencer, crypto, parts.means.clock, parts.means.pool, identity.peer)
+    means, metrics = parts.means, parts.telemetry["ledger"].metrics
+    watch_ledger(metrics, sequencer, publisher, means.clock)
+    decisions = DecisionService(
+        sequencer,
+        crypto,
+        means.clock,
+        means.pool,
+        identity.peer,
+        tracer=traces,
+        counted=Decisions(metrics).count,
+    )
     decisions_pb2_grpc.add_DecisionServiceServicer_to_server(decisions, shell.server)
-    means = parts.means
     consents = ConsentService(
         sequencer, crypto, means.clock, means.pool, identity.peer, announcing=announcing_of(means.settings)
     )
@@ -107,11 +122,14 @@ async def build_ledger(parts: Parts, shell: RoleServer) -> Watch:
         current = publisher.note if publisher else latest
         await public.start(log_app(sequencer.reader, sequencer.origin, current, parts.means.pool))
         parts.stack.push_async_callback(public.stop)
+    follower = await open_follower(parts.stack, parts.home, ours, sequencer, parts.means.clock)
     await shell.set_serving(True)
     watch = LedgerWatch(sequencer)
     watch.ready.set()
     _in_background(parts, _every(WATCH_SECONDS, watch.look), _withdraw_when_failed(watch, shell))
     _in_background(parts, _every(parts.means.settings.housekeeping_seconds, erasing_by_age(sequencer, parts.means)))
+    metrics.gauge("regie_ldv_pending", "Records of the processing log that wait.", lambda: follower.pending)
+    _in_background(parts, follower.run())
     if publisher:
         _in_background(parts, _every(parts.means.settings.publish_seconds, publisher.publish))
     return watch
@@ -161,6 +179,8 @@ async def build_gateway(parts: Parts, shell: RoleServer) -> Watch:
     parts.stack.push_async_callback(pseudonyms.close)
     parts.stack.push_async_callback(ledger.close)
     keeper = _keeper(parts, shell)
+    metrics = parts.telemetry["gateway"].metrics
+    metrics.knows(keeper.registry)
     identity, keys, doorbell = Identity("gateway", keeper.registry), EvaluatorKeys.load(ours), Doorbell()
     submitter = Submitter(
         keys,
@@ -170,6 +190,7 @@ async def build_gateway(parts: Parts, shell: RoleServer) -> Watch:
         ledger=ledger,
         stored=doorbell.ring,
         means=means,
+        counted=Exchanges(metrics).count,
     )
     parts.stack.push_async_callback(submitter.finish)
     deliverer = Deliverer(database, ledger, doorbell, means=means)
@@ -188,7 +209,18 @@ async def build_gateway(parts: Parts, shell: RoleServer) -> Watch:
         if await database.run(lambda connection: inbox.sweep(connection, means.clock())):
             await database.scrub()
 
+    waiting = metrics.level("regie_inbox_waiting", "Signals that wait for their recipients.")
+
+    expiring = metrics.level("regie_inbox_expires_seconds", "Until the first signal that waits is gone; NaN: none.")
+
+    async def count_waiting() -> None:
+        now_ms = means.clock()
+        waiting.set(await database.run(lambda connection: inbox.count_waiting(connection, now_ms)))
+        first = await database.run(lambda connection: inbox.first_expiry(connection, now_ms))
+        expiring.set(math.nan if first is None else (first - now_ms) / 1000)
+
     _in_background(parts, _serve_when_ready(keeper, shell), _every(parts.means.settings.housekeeping_seconds, tidy))
+    _in_background(parts, _every(COUNT_SECONDS, count_waiting))
     return keeper
 
 
@@ -198,6 +230,7 @@ BUILD: dict[str, Build] = {
     "pseudonyms": build_pseudonyms,
     "gateway": build_gateway,
     "viewer": build_viewer,
+    "auditor": build_auditor,
 }
 
 

@@ -48,7 +48,7 @@ class RoleServer:
             root_certificates=home.authority,
             require_client_auth=True,
         )
-        if not _free(self.address):
+        if not is_free(self.address):
             raise self._taken()
 
     def _taken(self) -> HomeError:
@@ -101,7 +101,7 @@ class RoleServer:
         await self.server.stop(self._grace)
 
 
-def _free(address: str) -> bool:
+def is_free(address: str) -> bool:
     """Try the address: gRPC would write its own lines about a failure to standard error."""
     host, _, port = address.rpartition(":")
     try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -17,11 +18,13 @@ from consent_ledger.errors import RegieError
 from gateway.home import Home, HomeError, Role, Service
 from gateway.rpc import RoleServer
 from gateway.settings import Means, Settings, load_settings
-from gateway.telemetry import traces
+from gateway.telemetry.pages import telemetry_app
+from gateway.telemetry.role import Telemetry, open_telemetry
+from gateway.telemetry.traces import Tracing
 from gateway.web import HttpServer
 
 GRPC_ROLES: tuple[Role, ...] = ("ledger", "pseudonyms", "gateway")
-STARTED_BEFORE: tuple[Service, ...] = ("witness", *GRPC_ROLES, "viewer")
+STARTED_BEFORE: tuple[Service, ...] = ("witness", *GRPC_ROLES, "viewer", "auditor")
 """Order of starting: a ledger asks its witnesses before it signs. Stopping is the other way round, so that what is in
 flight can still be finished."""
 
@@ -35,6 +38,7 @@ class Parts:
     home: Home
     means: Means
     stack: AsyncExitStack
+    telemetry: Mapping[Service, Telemetry]
 
 
 class Watch(Protocol):
@@ -103,24 +107,40 @@ async def serving(
     unknown = sorted(set(roles) - set(chosen))
     if unknown or not chosen:
         raise HomeError(f"expected roles of {', '.join(STARTED_BEFORE)}, got {', '.join(unknown) or 'none'}")
-    tuned, tracing = settings or load_settings(), traces.Tracing(provider or traces.make_provider())
+    tuned = settings or load_settings()
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="regie-group") as pool:
         async with AsyncExitStack() as stack:
             # An address in use is found before any database is opened.
+            telemetry: dict[Service, Telemetry] = {}
             shells: dict[Service, RoleServer | HttpServer] = {}
+            pages: dict[Service, HttpServer] = {}
             for role in chosen:
-                shells[role] = _server(home, role, tracing, tuned.grace_seconds)
+                telemetry[role] = open_telemetry(home, role, tuned, clock, provider)
+                stack.push_async_callback(asyncio.to_thread, telemetry[role].close)
+                shells[role] = _server(home, role, telemetry[role].tracing, tuned.grace_seconds)
                 stack.push_async_callback(shells[role].stop)
+                if role in home.metrics:
+                    pages[role] = HttpServer(f"{role} metrics", home.metrics[role], tuned.grace_seconds)
+                    stack.push_async_callback(pages[role].stop)
             served = Serving(chosen, {role: shell.address for role, shell in shells.items()})
-            parts = Parts(home, Means(tuned, clock, pool, os.urandom), stack)
+            parts = Parts(home, Means(tuned, clock, pool, os.urandom), stack, telemetry)
             for role, shell in shells.items():
-                served.watches.append(await building.BUILD[role](parts, shell))
+                watch = await building.BUILD[role](parts, shell)
+                served.watches.append(watch)
+                if role in pages:
+                    await pages[role].start(telemetry_app(telemetry[role].metrics, partial(_health, watch)))
             if "ledger" in chosen:
                 await _ready_in_time(served)
             yield served
 
 
-def _server(home: Home, role: Service, tracing: traces.Tracing, grace: float) -> RoleServer | HttpServer:
+def _health(watch: Watch) -> str:
+    if watch.failed.is_set():
+        return "failed"
+    return "ok" if watch.ready.is_set() else "starting"
+
+
+def _server(home: Home, role: Service, tracing: Tracing, grace: float) -> RoleServer | HttpServer:
     for known in GRPC_ROLES:
         if role == known:
             return RoleServer(home, known, tracing, grace)

@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     erasure_people: int = Field(default=10, ge=1)
     erasure_days: float = Field(default=7.0, ge=0, le=7)  # fsck calls two weeks overdue
 
+    tracing: bool = True
+    span_days: int = Field(default=14, ge=1, le=3650)
+
     directory_seconds: float = Field(default=3.0, gt=0)
     housekeeping_seconds: float = Field(default=60.0, gt=0)
     hop_seconds: float = Field(default=20.0, gt=0)

@@ -5,16 +5,60 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.home import HomeError
 from gateway.telemetry.logs import get_logger
 
 _KEEP_ALIVE_SECONDS = 15
 _MOST_CONNECTIONS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS at this server: its certificate and key, and who signs the clients'; ``required``: nobody comes in without.
+
+    What a client showed is then in the scope of each request (``client_certificate``).
+    """
+
+    certificate: Path
+    key: Path
+    authority: Path
+    required: bool
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return them as uvicorn takes them."""
+        return {
+            "http": _WithCertificate,
+            "ssl_certfile": str(self.certificate),
+            "ssl_keyfile": str(self.key),
+            "ssl_ca_certs": str(self.authority),
+            "ssl_cert_reqs": ssl.CERT_REQUIRED if self.required else ssl.CERT_OPTIONAL,
+        }
+
+
+class _WithCertificate(H11Protocol):
+    """A connection that tells the application which certificate the other side showed (DER; b"" for none)."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
+        """Note the certificate: the handshake is over by now, and verified it."""
+        super().connection_made(transport)
+        tls, inner = transport.get_extra_info("ssl_object"), self.app
+        shown = tls.getpeercert(binary_form=True) or b"" if tls else b""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await inner({**scope, "client_certificate": shown}, receive, send)
+
+        self.app = app
 
 
 class _Server(uvicorn.Server):
@@ -39,8 +83,8 @@ class HttpServer:
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self, app: ASGIApp) -> None:
-        """Serve the application; returns once it listens."""
+    async def start(self, app: ASGIApp, tls: Tls | None = None) -> None:
+        """Serve the application, over TLS with these files if there are any; returns once it listens."""
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -51,6 +95,7 @@ class HttpServer:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_graceful_shutdown=max(1, round(self._grace)),
+            **(tls.options if tls else {}),
         )
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))

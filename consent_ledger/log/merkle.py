@@ -46,9 +46,18 @@ def verify_inclusion(index: int, size: int, leaf: bytes, root: bytes, path: Sequ
 
     Hashes are 32 bytes; the path runs from the leaf's sibling up. Raises ProofError (RFC 9162 section 2.1.3.2).
     """
+    _require_hashes(root)
+    _require_root(root, root_by_path(index, size, leaf, path), size)
+
+
+def root_by_path(index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> bytes:
+    """Return the root that an inclusion path leads to; whoever trusts no root yet has to prove it by another.
+
+    Raises ProofError on a path that fits no such tree.
+    """
     if not 0 <= index < size:
         raise ProofError(f"expected an index from 0 to {size - 1}, got {index}")
-    _require_hashes(leaf, root, *path)
+    _require_hashes(leaf, *path)
     here, last, found = index, size - 1, leaf
     for sibling in path:
         if last == 0:
@@ -61,7 +70,7 @@ def verify_inclusion(index: int, size: int, leaf: bytes, root: bytes, path: Sequ
         here, last = here >> 1, last >> 1
     if last != 0:
         raise ProofError(f"path too short for index {index} of {size}: {len(path)} hashes")
-    _require_root(root, found, size)
+    return found
 
 
 def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> None:

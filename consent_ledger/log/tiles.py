@@ -170,6 +170,21 @@ class Frontier:
         other._pending = self._pending.copy()
         return other
 
+    @classmethod
+    def unpack(cls, size: int, packed: bytes) -> Frontier:
+        """Return what ``pack`` packed of a tree of this size; raises ProofError when it is another one's."""
+        levels = [level for level in range(size.bit_length()) if size >> level & 1]
+        if len(packed) != 32 * len(levels):
+            raise ProofError(f"expected {32 * len(levels)} bytes for a tree of {size}, got {len(packed)}")
+        frontier = cls()
+        frontier.size = size
+        frontier._pending = {level: packed[32 * at : 32 * at + 32] for at, level in enumerate(levels)}
+        return frontier
+
+    def pack(self) -> bytes:
+        """Return the roots of its complete subtrees, smallest first, 32 bytes each; with the size that is all of it."""
+        return b"".join(self._pending[level] for level in sorted(self._pending))
+
     def append(self, leaf_hashes: Sequence[bytes]) -> list[tuple[int, int, bytes]]:
         """Append leaf hashes (32 bytes each) and return the full-tile roots that this completed.
 

@@ -22,6 +22,9 @@ def others_of(snapshot: Snapshot, rows: Sequence[Row], now_ms: int) -> out.GetOt
     entries = open_entries(snapshot, [*views, *attempts])
     for index in (index for index in views if index in entries):
         event = entries[index].event
+        if event.HasField("audit_accessed"):
+            response.views.add(log_index=index, time_ms=event.time_ms, audit=event.audit_accessed)
+            continue
         viewed = event.record_viewed
         response.views.add(log_index=index, time_ms=event.time_ms, kind=viewed.kind, capture=viewed.capture)
     for index in (index for index in attempts if index in entries):

@@ -7,7 +7,7 @@ Signatures are checked and group operations run in the pool, before the sequence
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from consent_ledger.clock import Clock
 from consent_ledger.errors import RegieError
 from consent_ledger.registry import Participant
 from consent_ledger.sequencer import Sequencer
-from consent_ledger.service.ports import LedgerCrypto, Peer
+from consent_ledger.service.ports import LedgerCrypto, NoTracer, Peer, Tracer
 from consent_ledger.service.tasks import TaskDesk
 from consent_ledger.service.tracing import trace_context
 from consent_ledger.service.validation import parse
@@ -37,13 +37,29 @@ LEDGER_EPOCH = 1
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Result = TypeVar("Result")
+Counted = Callable[[str, Mapping[int, int]], None]
 
 
 class DecisionService(DecisionServiceServicer):
     """Decisions on exchanges, over one sequencer."""
 
-    def __init__(self, sequencer: Sequencer, crypto: LedgerCrypto, clock: Clock, pool: Executor, peer: Peer) -> None:
-        """Serve with these keys; ``peer`` names who calls, ``pool`` runs group operations."""
+    def __init__(
+        self,
+        sequencer: Sequencer,
+        crypto: LedgerCrypto,
+        clock: Clock,
+        pool: Executor,
+        peer: Peer,
+        *,
+        tracer: Tracer | None = None,
+        counted: Counted = lambda _purpose, _reasons: None,
+    ) -> None:
+        """Serve with these keys; ``peer`` names who calls, ``pool`` runs group operations.
+
+        ``counted`` is told the purpose of each decided batch and how often each reason held; of a repeat, nothing.
+        """
+        self._tracer = tracer or NoTracer()
+        self._counted = counted
         self._sequencer = sequencer
         self._crypto = crypto
         self._clock = clock
@@ -55,25 +71,31 @@ class DecisionService(DecisionServiceServicer):
         """Decide a batch; the answer is signed and durable."""
         self._check_peer(context)
         trace_id, span_id = trace_context(context)
-        work = await self._in_pool(lambda: self._prepare_decide(request, trace_id, span_id))
-        return await self._run(work)
+        with self._tracer.stage("open"):
+            work = await self._in_pool(lambda: self._prepare_decide(request, trace_id, span_id))
+            header = work.header
+            self._tracer.describe(
+                purpose=header.purpose, sender=header.sender, recipient=header.recipient, count=header.count
+            )
+        answer = await self._run(work)
+        self._counted(header.purpose, work.reasons)
+        return answer
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Release a batch to the recipient that signed the pull."""
         self._check_peer(context)
         trace_id, span_id = trace_context(context)
-        work = await self._in_pool(lambda: self._prepare_release(request.pull, trace_id, span_id))
-        return await self._run(work)
+        return await self._prepared(lambda: self._prepare_release(request.pull, trace_id, span_id))
 
     async def Acknowledge(self, request: pb.AcknowledgeRequest, context: Context) -> pb.AcknowledgeResponse:
         """Record that the recipient has the batch."""
         self._check_peer(context)
-        return await self._run(await self._in_pool(lambda: self._prepare_acknowledge(request)))
+        return await self._prepared(lambda: self._prepare_acknowledge(request))
 
     async def ReportOutcome(self, request: pb.ReportOutcomeRequest, context: Context) -> pb.ReportOutcomeResponse:
         """Record what the recipient did."""
         self._check_peer(context)
-        return await self._run(await self._in_pool(lambda: self._prepare_outcome(request)))
+        return await self._prepared(lambda: self._prepare_outcome(request))
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
         """Tell an organisation what it is asked to do, sealed to it."""
@@ -83,12 +105,12 @@ class DecisionService(DecisionServiceServicer):
     async def ReportTask(self, request: pb.ReportTaskRequest, context: Context) -> pb.ReportTaskResponse:
         """Record what an organisation did about a task."""
         self._check_peer(context)
-        return await self._run(await self._in_pool(lambda: self._tasks.work(request)))
+        return await self._prepared(lambda: self._tasks.work(request))
 
     async def DeclareSupport(self, request: pb.DeclareSupportRequest, context: Context) -> pb.DeclareSupportResponse:
         """Publish through which channels a recipient can approach residents."""
         self._check_peer(context)
-        return await self._run(await self._in_pool(lambda: self._prepare_support(request)))
+        return await self._prepared(lambda: self._prepare_support(request))
 
     # -- preparing: everything that needs no transaction ------------------------------------------------------------
 
@@ -191,8 +213,15 @@ class DecisionService(DecisionServiceServicer):
     async def _in_pool(self, function: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
+    async def _prepared(self, prepare: Callable[[], Work[Result]]) -> Result:
+        with self._tracer.stage("open"):
+            work = await self._in_pool(prepare)
+        return await self._run(work)
+
     async def _run(self, work: Work[Result]) -> Result:
-        return await asyncio.wrap_future(self._sequencer.submit(work))
+        """Wait for the writer: its queue and the commit."""
+        with self._tracer.stage("decide"):
+            return await asyncio.wrap_future(self._sequencer.submit(work))
 
 
 def check_kind(peer: Participant, kind: str) -> None:

@@ -14,11 +14,12 @@ from consent_ledger.purpose import Text
 from consent_ledger.registry import Registry
 from consent_ledger.service.entries import Entry, Row, entries_of, open_entries
 from consent_ledger.service.loop import by_release, notices_of, solved_by_self, tell_of_use
-from consent_ledger.service.reasondate import reason_date
+from consent_ledger.service.reasondate import is_silence, reason_date
 from consent_ledger.state import SubjectState
 from consent_ledger.storage.ports import Snapshot
 from consent_ledger.storage.rows import BatchRow, PermitRow
 from consent_ledger.v1 import consents_pb2 as out
+from consent_ledger.v1 import events_pb2 as pb
 
 LOOKED_AT = 1_000
 """Entries that one page looks at, at most: with a filter there may be nothing among them, and the next page goes on."""
@@ -172,14 +173,17 @@ class _Teller:
             return texts.waiting(record.date_ms)
         if entry.event.exchange_decided.permitted and not became.followed:
             return texts.not_collected(record.date_ms)
-        return texts.sentence(record.reason, record.date_ms, name)
+        return texts.sentence(record.reason, record.date_ms, name, silent=is_silence(self._deciding(entry)))
 
     def _entry(self, index: int | None) -> Entry | None:
         return None if index is None else self.known.get(index)
 
     def _date(self, entry: Entry, purpose: str) -> int:
-        deciding = [self.known[index].event for index in entry.private.decided_by if index in self.known]
-        return reason_date(entry.private.reason, entry.event.time_ms, deciding, self.registry.find_purpose(purpose))
+        found = self.registry.find_purpose(purpose)
+        return reason_date(entry.private.reason, entry.event.time_ms, self._deciding(entry), found)
+
+    def _deciding(self, entry: Entry) -> list[pb.Event]:
+        return [self.known[index].event for index in entry.private.decided_by if index in self.known]
 
     def _name(self, oin: str) -> str:
         participant = self.registry.find_participant(oin)

@@ -2,12 +2,14 @@
 
 Tiles and bundles never change, so any cache may keep them for ever; whatever is not there yet must not be remembered
 as missing. Everything is read from durable state and made on the fly: no second copy that could differ.
+Beside the log, at the root of its host, the register of processing activities is published (processing.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from hashlib import sha256
@@ -19,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from consent_ledger import processing
 from consent_ledger.errors import RegieError
 from consent_ledger.log.errors import FormatError
 from consent_ledger.log.paths import TilePath, format_bundle
@@ -28,6 +31,8 @@ from consent_ledger.storage.ports import Reader, Snapshot
 FOR_EVER = "public, max-age=31536000, immutable"
 FOR_A_MOMENT = "public, max-age=1, must-revalidate"
 """Of the checkpoint: a second spares the ledger a crowd, and is no time in which anybody would miss an entry."""
+FOR_AN_HOUR = "public, max-age=3600"
+"""Of the register of processing activities: its list grows with a new program, and else never changes."""
 NEVER = "no-store"
 _OPEN = {"Access-Control-Allow-Origin": "*", "X-Content-Type-Options": "nosniff"}
 """A resident's browser checks the log itself, from whatever page it is on."""
@@ -77,6 +82,9 @@ class PublicLog:
             raise HTTPException(500, "this is a mistake of the log") from None
 
     async def _resource(self, request: Request) -> Response:
+        if (document := processing.published(_sent(request))) is not None:
+            body = json.dumps(document, ensure_ascii=False, indent=1).encode()
+            return _respond(request, body, "application/json", FOR_AN_HOUR)
         name = self._name(request)
         if name == "checkpoint":
             note = (await self._current()).encode()
@@ -89,14 +97,10 @@ class PublicLog:
         return _respond(request, data, _BINARY, FOR_EVER, compressible=path.level is None)
 
     def _name(self, request: Request) -> str:
-        raw = request.scope.get("raw_path") or request.scope["path"].encode()
-        try:
-            sent = raw.decode("ascii")
-        except UnicodeDecodeError:
-            raise _absent() from None
+        sent = _sent(request)
         if not sent.startswith(self.prefix + "/"):
             raise _absent()
-        return str(sent[len(self.prefix) + 1 :])
+        return sent[len(self.prefix) + 1 :]
 
     def _read(self, path: TilePath) -> bytes:
         with self._source.snapshot() as snapshot:
@@ -104,6 +108,14 @@ class PublicLog:
             if tile_width(path.level or 0, path.index, snapshot.head().size) < path.width:
                 raise _absent()
             return _bundle(snapshot, path) if path.level is None else _tile(snapshot, path.level, path)
+
+
+def _sent(request: Request) -> str:
+    raw = request.scope.get("raw_path") or request.scope["path"].encode()
+    try:
+        return str(raw.decode("ascii"))
+    except UnicodeDecodeError:
+        raise _absent() from None
 
 
 def prefix_of(origin: str) -> str:

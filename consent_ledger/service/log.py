@@ -16,11 +16,13 @@ from consent_ledger.log.tiles import consistency_path, inclusion_path, inclusion
 from consent_ledger.registry import Participant
 from consent_ledger.sequencer import Sequencer
 from consent_ledger.service.access import SEES_PRIVATE, may_open
+from consent_ledger.service.decision import check_kind
 from consent_ledger.service.ports import Peer
 from consent_ledger.storage.ports import Snapshot
 from consent_ledger.v1 import events_pb2
 from consent_ledger.v1 import log_pb2 as pb
 from consent_ledger.v1.log_pb2_grpc import LogServiceServicer
+from consent_ledger.writing.access import AccessWork
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Result = TypeVar("Result")
@@ -94,7 +96,15 @@ class LogService(LogServiceServicer):
     async def GetEvents(self, request: pb.GetEventsRequest, context: Context) -> pb.GetEventsResponse:
         """Return entries proven in the tree of the newest checkpoint, opened as far as the caller may see them."""
         who = self._peer(context)
-        return await self._read(lambda snapshot: _events(snapshot, list(request.indices), who))
+        return await self._read(
+            lambda snapshot: _events(snapshot, list(request.indices), who, bare=request.openings_only)
+        )
+
+    async def RecordAccess(self, request: pb.RecordAccessRequest, context: Context) -> pb.RecordAccessResponse:
+        """Record that an auditor looks at something; answers once it is durable."""
+        auditor = self._peer(context)
+        check_kind(auditor, "auditor")
+        return await asyncio.wrap_future(self._sequencer.submit(AccessWork(auditor.oin, request)))
 
     async def _read(self, function: Callable[[Snapshot], Result]) -> Result:
         def run() -> Result:
@@ -117,15 +127,17 @@ def _public_events(snapshot: Snapshot) -> pb.GetPublicEventsResponse:
     )
 
 
-def _events(snapshot: Snapshot, indices: list[int], who: Participant) -> pb.GetEventsResponse:
+def _events(snapshot: Snapshot, indices: list[int], who: Participant, *, bare: bool) -> pb.GetEventsResponse:
     head = snapshot.head()
     if max(indices) >= head.size:
         raise RegieError("FIELD_INVALID", f"the log has size {head.size}", field="indices")
-    paths = inclusion_paths(indices, head.size, snapshot.tile)
+    paths = [] if bare else inclusion_paths(indices, head.size, snapshot.tile)
     payloads = snapshot.payloads(indices)
     response = pb.GetEventsResponse(checkpoint=head.checkpoint)
-    for index, path in zip(indices, paths, strict=True):
-        proven = response.entries.add(index=index, entry=snapshot.entries(index, 1)[0], path=b"".join(path))
+    for place, index in enumerate(indices):
+        proven = response.entries.add(index=index)
+        if not bare:
+            proven.entry, proven.path = snapshot.entries(index, 1)[0], b"".join(paths[place])
         payload = payloads.get(index)
         if payload is not None and may_open(who, events_pb2.Event.FromString(payload.event)):
             private = payload.private if who.kind in SEES_PRIVATE else b""

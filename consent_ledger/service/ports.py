@@ -3,7 +3,7 @@
 The ledger does not import the gateway. Whoever starts it (gateway/server.py) passes an implementation of LedgerCrypto
 (gateway.crypto.ledger_side) and a function that names the peer of a call. The services are made as
 
-    DecisionService(sequencer, crypto, clock, pool, peer)
+    DecisionService(sequencer, crypto, clock, pool, peer, tracer=..., counted=...)
     ConsentService(sequencer, crypto, clock, pool, peer)
     LogService(sequencer, pool, peer)
 """
@@ -11,6 +11,7 @@ The ledger does not import the gateway. Whoever starts it (gateway/server.py) pa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import grpc.aio
@@ -19,6 +20,29 @@ from consent_ledger.registry import Participant
 
 Peer = Callable[[grpc.aio.ServicerContext[Any, Any]], Participant]
 """Returns the participant behind a call's certificate; raises RegieError PEER_*."""
+
+
+class Tracer(Protocol):
+    """Makes the spans of the ledger's stages, inside the span of the call at hand."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Open the span of a stage."""
+        ...
+
+    def describe(self, *, purpose: str, sender: str, recipient: str, count: int) -> None:
+        """Say what is exchanged between whom, of what was validated; never about whom."""
+        ...
+
+
+class NoTracer:
+    """Traces nothing."""
+
+    def stage(self, _name: str) -> AbstractContextManager[None]:
+        """Open none."""
+        return nullcontext()
+
+    def describe(self, *, purpose: str, sender: str, recipient: str, count: int) -> None:
+        """Say nothing."""
 
 
 class OpenedBatch(Protocol):

@@ -42,3 +42,8 @@ def _date_of_choice(reason: int, time_ms: int, events: dict[str, pb.Event]) -> i
             return events["consent_withdrawn"].time_ms if "consent_withdrawn" in events else time_ms
         case _:
             return granted.time_ms if granted else time_ms
+
+
+def is_silence(deciding: Iterable[pb.Event]) -> bool:
+    """Tell whether a refusal is of a question that nobody answered: the signal that put it decided, and no answer."""
+    return any(event.HasField("exchange_decided") for event in deciding)

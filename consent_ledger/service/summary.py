@@ -12,6 +12,7 @@ from consent_ledger.storage.ports import Snapshot
 from consent_ledger.v1 import consents_pb2 as out
 from consent_ledger.v1 import events_pb2 as pb
 
+HOUR_MS = 3_600_000
 LOOKED_AT = 500
 """Entries that are counted, at most: a long record costs no more than a short one."""
 _UNDECIDED = frozenset({pb.REASON_SELF_FIRST_WINDOW, pb.REASON_AWAITING_RESIDENT})
@@ -23,17 +24,20 @@ def summary_of(snapshot: Snapshot, rows: Sequence[Row], now_ms: int) -> out.GetS
     decided = [entry for entry in found[:LOOKED_AT] if entry.kind == "exchange_decided"]
     became = became_of(snapshot, decided)
     months: dict[str, out.MonthCount] = {}
+    month_of: dict[int, str] = {}  # by hour: the clock here differs from UTC by whole hours
     parties: dict[tuple[str, str, str], out.PartyCount] = {}
     for entry in decided:
-        body = entry.event.exchange_decided
-        month = local_time(entry.event.time_ms).strftime("%Y-%m")
-        key = (body.sender, body.recipient, body.purpose)
+        body, time_ms = entry.event.exchange_decided, entry.event.time_ms
+        hour, key = time_ms // HOUR_MS, (body.sender, body.recipient, body.purpose)
+        if hour not in month_of:
+            month_of[hour] = local_time(time_ms).strftime("%Y-%m")
+        if (month := month_of[hour]) not in months:
+            months[month] = out.MonthCount(month=month)
+        if key not in parties:
+            parties[key] = out.PartyCount(sender=key[0], recipient=key[1], purpose=key[2], newest_ms=time_ms)
         what = _what(entry, became.get(entry.idx), now_ms)
-        _count(months.setdefault(month, out.MonthCount(month=month)).count, what)
-        party = parties.setdefault(
-            key, out.PartyCount(sender=key[0], recipient=key[1], purpose=key[2], newest_ms=entry.event.time_ms)
-        )
-        _count(party.count, what)
+        _count(months[month].count, what)
+        _count(parties[key].count, what)
     more = len(found) > LOOKED_AT
     return out.GetSummaryResponse(months=months.values(), parties=parties.values(), more=more)
 

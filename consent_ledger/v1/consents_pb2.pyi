@@ -1809,11 +1809,16 @@ class ViewRecord(_message.Message):
     TIME_MS_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     CAPTURE_FIELD_NUMBER: _builtins.int
+    AUDIT_FIELD_NUMBER: _builtins.int
     log_index: _builtins.int
     time_ms: _builtins.int
     kind: _events_pb2.ViewKind.ValueType
     @_builtins.property
     def capture(self) -> _events_pb2.Capture: ...
+    @_builtins.property
+    def audit(self) -> _events_pb2.AuditAccessed:
+        """Instead of kind and capture: an auditor looked."""
+
     def __init__(
         self,
         *,
@@ -1821,10 +1826,11 @@ class ViewRecord(_message.Message):
         time_ms: _builtins.int = ...,
         kind: _events_pb2.ViewKind.ValueType = ...,
         capture: _events_pb2.Capture | None = ...,
+        audit: _events_pb2.AuditAccessed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "capture", b"capture"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "kind", b"kind", "log_index", b"log_index", "time_ms", b"time_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "capture", b"capture", "kind", b"kind", "log_index", b"log_index", "time_ms", b"time_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

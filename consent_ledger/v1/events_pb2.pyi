@@ -405,6 +405,27 @@ CODE_CHANNEL_PHONE: CodeChannel.ValueType  # 1
 CODE_CHANNEL_LETTER: CodeChannel.ValueType  # 2
 Global___CodeChannel: _TypeAlias = CodeChannel  # noqa: Y015
 
+class _AuditAct:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuditActEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditAct.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIT_ACT_UNSPECIFIED: _AuditAct.ValueType  # 0
+    AUDIT_ACT_VIEW: _AuditAct.ValueType  # 1
+    AUDIT_ACT_EXPORT: _AuditAct.ValueType  # 2
+    AUDIT_ACT_REPLAY: _AuditAct.ValueType  # 3
+    """Judged again what was decided."""
+
+class AuditAct(_AuditAct, metaclass=_AuditActEnumTypeWrapper): ...
+
+AUDIT_ACT_UNSPECIFIED: AuditAct.ValueType  # 0
+AUDIT_ACT_VIEW: AuditAct.ValueType  # 1
+AUDIT_ACT_EXPORT: AuditAct.ValueType  # 2
+AUDIT_ACT_REPLAY: AuditAct.ValueType  # 3
+"""Judged again what was decided."""
+Global___AuditAct: _TypeAlias = AuditAct  # noqa: Y015
+
 class _Deviation:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1058,6 +1079,7 @@ class Event(_message.Message):
     PRESENCE_CODE_ISSUED_FIELD_NUMBER: _builtins.int
     GRANT_CONFIRMED_FIELD_NUMBER: _builtins.int
     ATTEMPT_REFUSED_FIELD_NUMBER: _builtins.int
+    AUDIT_ACCESSED_FIELD_NUMBER: _builtins.int
     time_ms: _builtins.int
     """Unix time in milliseconds."""
     private_digest: _builtins.bytes
@@ -1112,6 +1134,8 @@ class Event(_message.Message):
     def grant_confirmed(self) -> Global___GrantConfirmed: ...
     @_builtins.property
     def attempt_refused(self) -> Global___AttemptRefused: ...
+    @_builtins.property
+    def audit_accessed(self) -> Global___AuditAccessed: ...
     def __init__(
         self,
         *,
@@ -1141,12 +1165,13 @@ class Event(_message.Message):
         presence_code_issued: Global___PresenceCodeIssued | None = ...,
         grant_confirmed: Global___GrantConfirmed | None = ...,
         attempt_refused: Global___AttemptRefused | None = ...,
+        audit_accessed: Global___AuditAccessed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "attempt_refused", b"attempt_refused", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "grant_confirmed", b"grant_confirmed", "notice_acknowledged", b"notice_acknowledged", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "presence_code_issued", b"presence_code_issued", "question_answered", b"question_answered", "question_asked", b"question_asked", "record_erased", b"record_erased", "record_viewed", b"record_viewed", "representative_accepted", b"representative_accepted", "representative_added", b"representative_added", "representative_ended", b"representative_ended", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed", "stop_use_noticed", b"stop_use_noticed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "attempt_refused", b"attempt_refused", "audit_accessed", b"audit_accessed", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "grant_confirmed", b"grant_confirmed", "notice_acknowledged", b"notice_acknowledged", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "presence_code_issued", b"presence_code_issued", "question_answered", b"question_answered", "question_asked", b"question_asked", "record_erased", b"record_erased", "record_viewed", b"record_viewed", "representative_accepted", b"representative_accepted", "representative_added", b"representative_added", "representative_ended", b"representative_ended", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed", "stop_use_noticed", b"stop_use_noticed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "attempt_refused", b"attempt_refused", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "grant_confirmed", b"grant_confirmed", "notice_acknowledged", b"notice_acknowledged", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "presence_code_issued", b"presence_code_issued", "private_digest", b"private_digest", "question_answered", b"question_answered", "question_asked", b"question_asked", "record_erased", b"record_erased", "record_viewed", b"record_viewed", "representative_accepted", b"representative_accepted", "representative_added", b"representative_added", "representative_ended", b"representative_ended", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed", "stop_use_noticed", b"stop_use_noticed", "time_ms", b"time_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_answered", b"ask_answered", "attempt_refused", b"attempt_refused", "audit_accessed", b"audit_accessed", "body", b"body", "consent_granted", b"consent_granted", "consent_refused", b"consent_refused", "consent_withdrawn", b"consent_withdrawn", "exchange_acknowledged", b"exchange_acknowledged", "exchange_decided", b"exchange_decided", "exchange_released", b"exchange_released", "exchange_withheld", b"exchange_withheld", "grant_confirmed", b"grant_confirmed", "notice_acknowledged", b"notice_acknowledged", "outcome_reported", b"outcome_reported", "preferences_set", b"preferences_set", "presence_code_issued", b"presence_code_issued", "private_digest", b"private_digest", "question_answered", b"question_answered", "question_asked", b"question_asked", "record_erased", b"record_erased", "record_viewed", b"record_viewed", "representative_accepted", b"representative_accepted", "representative_added", b"representative_added", "representative_ended", b"representative_ended", "sharing_paused", b"sharing_paused", "sharing_resumed", b"sharing_resumed", "stop_use_noticed", b"stop_use_noticed", "time_ms", b"time_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["consent_granted", "consent_refused", "consent_withdrawn", "sharing_paused", "sharing_resumed", "ask_answered", "preferences_set", "record_erased", "exchange_decided", "exchange_released", "exchange_withheld", "exchange_acknowledged", "outcome_reported", "question_asked", "question_answered", "stop_use_noticed", "notice_acknowledged", "record_viewed", "representative_added", "representative_accepted", "representative_ended", "presence_code_issued", "grant_confirmed", "attempt_refused"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["consent_granted", "consent_refused", "consent_withdrawn", "sharing_paused", "sharing_resumed", "ask_answered", "preferences_set", "record_erased", "exchange_decided", "exchange_released", "exchange_withheld", "exchange_acknowledged", "outcome_reported", "question_asked", "question_answered", "stop_use_noticed", "notice_acknowledged", "record_viewed", "representative_added", "representative_accepted", "representative_ended", "presence_code_issued", "grant_confirmed", "attempt_refused", "audit_accessed"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -2076,6 +2101,57 @@ class AttemptRefused(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AttemptRefused: _TypeAlias = AttemptRefused  # noqa: Y015
+
+@_typing.final
+class AuditAccessed(_message.Message):
+    """An auditor looked at a page of the console, or took something out of it: once per person, case, page, query and UTC
+    day. About one decision it is in the chain of whom that is about, who reads it; else it is about nobody.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDITOR_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    CASE_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    ACT_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    ABOUT_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    auditor: _builtins.str
+    """OIN of the auditing organisation."""
+    person: _builtins.str
+    """Who of them: a number keyed by the organisation, never a name or an account."""
+    case: _builtins.str
+    """The auditor's reference of the case."""
+    page: _builtins.str
+    """Which page, for example "exchanges"."""
+    act: Global___AuditAct.ValueType
+    query: _builtins.bytes
+    """SHA-256 of the question: the address with its filters."""
+    about: _builtins.int
+    """The decision it is about: its log index plus one; 0: about none."""
+    day: _builtins.int
+    """Days since 1970-01-01."""
+    def __init__(
+        self,
+        *,
+        auditor: _builtins.str = ...,
+        person: _builtins.str = ...,
+        case: _builtins.str = ...,
+        page: _builtins.str = ...,
+        act: Global___AuditAct.ValueType = ...,
+        query: _builtins.bytes = ...,
+        about: _builtins.int = ...,
+        day: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "act", b"act", "auditor", b"auditor", "case", b"case", "day", b"day", "page", b"page", "person", b"person", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditAccessed: _TypeAlias = AuditAccessed  # noqa: Y015
 
 @_typing.final
 class QuestionAsked(_message.Message):

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 
 from consent_ledger.v1 import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from consent_ledger.v1 import events_pb2 as consent__ledger_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63onsent_ledger/v1/log.proto\x12\x11\x63onsent_ledger.v1\x1a\x1b\x62uf/validate/validate.proto\")\n\x14GetCheckpointRequest\x12\x11\n\tpublished\x18\x01 \x01(\x08\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"=\n\x11GetEntriesRequest\x12\r\n\x05start\x18\x01 \x01(\x04\x12\x19\n\x05\x63ount\x18\x02 \x01(\rB\n\xbaH\x07*\x05\x18\x80 (\x01\"%\n\x12GetEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"@\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x15\n\x04size\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\"+\n\x19GetInclusionProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"\x18\n\x16GetPublicEventsRequest\"^\n\x17GetPublicEventsResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12/\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1e.consent_ledger.v1.PublicEntry\"9\n\x0bPublicEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x01(\x0c\"2\n\x10GetEventsRequest\x12\x1e\n\x07indices\x18\x01 \x03(\x04\x42\r\xbaH\n\x92\x01\x07\x08\x01\x10\x80\x02\x18\x01\"X\n\x11GetEventsResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12/\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1e.consent_ledger.v1.ProvenEntry\"i\n\x0bProvenEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x01(\x0c\x12.\n\x06opened\x18\x04 \x01(\x0b\x32\x1e.consent_ledger.v1.OpenedEvent\"@\n\x0bOpenedEvent\x12\x0c\n\x04salt\x18\x01 \x01(\x0c\x12\r\n\x05\x65vent\x18\x02 \x01(\x0c\x12\x14\n\x0cprivate_part\x18\x03 \x01(\x0c\x32\xf3\x04\n\nLogService\x12\x62\n\rGetCheckpoint\x12\'.consent_ledger.v1.GetCheckpointRequest\x1a(.consent_ledger.v1.GetCheckpointResponse\x12Y\n\nGetEntries\x12$.consent_ledger.v1.GetEntriesRequest\x1a%.consent_ledger.v1.GetEntriesResponse\x12n\n\x11GetInclusionProof\x12+.consent_ledger.v1.GetInclusionProofRequest\x1a,.consent_ledger.v1.GetInclusionProofResponse\x12t\n\x13GetConsistencyProof\x12-.consent_ledger.v1.GetConsistencyProofRequest\x1a..consent_ledger.v1.GetConsistencyProofResponse\x12h\n\x0fGetPublicEvents\x12).consent_ledger.v1.GetPublicEventsRequest\x1a*.consent_ledger.v1.GetPublicEventsResponse\x12V\n\tGetEvents\x12#.consent_ledger.v1.GetEventsRequest\x1a$.consent_ledger.v1.GetEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63onsent_ledger/v1/log.proto\x12\x11\x63onsent_ledger.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63onsent_ledger/v1/events.proto\")\n\x14GetCheckpointRequest\x12\x11\n\tpublished\x18\x01 \x01(\x08\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"=\n\x11GetEntriesRequest\x12\r\n\x05start\x18\x01 \x01(\x04\x12\x19\n\x05\x63ount\x18\x02 \x01(\rB\n\xbaH\x07*\x05\x18\x80 (\x01\"%\n\x12GetEntriesResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x03(\x0c\"@\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x15\n\x04size\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\"+\n\x19GetInclusionProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"\x18\n\x16GetPublicEventsRequest\"^\n\x17GetPublicEventsResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12/\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1e.consent_ledger.v1.PublicEntry\"9\n\x0bPublicEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x01(\x0c\"I\n\x10GetEventsRequest\x12\x1e\n\x07indices\x18\x01 \x03(\x04\x42\r\xbaH\n\x92\x01\x07\x08\x01\x10\x80\x08\x18\x01\x12\x15\n\ropenings_only\x18\x02 \x01(\x08\"X\n\x11GetEventsResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12/\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1e.consent_ledger.v1.ProvenEntry\"i\n\x0bProvenEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x01(\x0c\x12.\n\x06opened\x18\x04 \x01(\x0b\x32\x1e.consent_ledger.v1.OpenedEvent\"@\n\x0bOpenedEvent\x12\x0c\n\x04salt\x18\x01 \x01(\x0c\x12\r\n\x05\x65vent\x18\x02 \x01(\x0c\x12\x14\n\x0cprivate_part\x18\x03 \x01(\x0c\"\xfa\x01\n\x13RecordAccessRequest\x12\'\n\x06person\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[0-9a-f]{8,32}$\x12\x30\n\x04\x63\x61se\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[A-Z0-9][A-Z0-9./-]{1,31}$\x12+\n\x04page\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,31}$\x12\x34\n\x03\x61\x63t\x18\x04 \x01(\x0e\x32\x1b.consent_ledger.v1.AuditActB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x16\n\x05query\x18\x05 \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12\r\n\x05\x61\x62out\x18\x06 \x01(\x04\")\n\x14RecordAccessResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x32\xd4\x05\n\nLogService\x12\x62\n\rGetCheckpoint\x12\'.consent_ledger.v1.GetCheckpointRequest\x1a(.consent_ledger.v1.GetCheckpointResponse\x12Y\n\nGetEntries\x12$.consent_ledger.v1.GetEntriesRequest\x1a%.consent_ledger.v1.GetEntriesResponse\x12n\n\x11GetInclusionProof\x12+.consent_ledger.v1.GetInclusionProofRequest\x1a,.consent_ledger.v1.GetInclusionProofResponse\x12t\n\x13GetConsistencyProof\x12-.consent_ledger.v1.GetConsistencyProofRequest\x1a..consent_ledger.v1.GetConsistencyProofResponse\x12h\n\x0fGetPublicEvents\x12).consent_ledger.v1.GetPublicEventsRequest\x1a*.consent_ledger.v1.GetPublicEventsResponse\x12V\n\tGetEvents\x12#.consent_ledger.v1.GetEventsRequest\x1a$.consent_ledger.v1.GetEventsResponse\x12_\n\x0cRecordAccess\x12&.consent_ledger.v1.RecordAccessRequest\x1a\'.consent_ledger.v1.RecordAccessResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,37 +39,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['size']._loaded_options = None
   _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['size']._serialized_options = b'\272H\0042\002(\001'
   _globals['_GETEVENTSREQUEST'].fields_by_name['indices']._loaded_options = None
-  _globals['_GETEVENTSREQUEST'].fields_by_name['indices']._serialized_options = b'\272H\n\222\001\007\010\001\020\200\002\030\001'
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=79
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=120
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=122
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=165
-  _globals['_GETENTRIESREQUEST']._serialized_start=167
-  _globals['_GETENTRIESREQUEST']._serialized_end=228
-  _globals['_GETENTRIESRESPONSE']._serialized_start=230
-  _globals['_GETENTRIESRESPONSE']._serialized_end=267
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=269
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=333
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=335
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=378
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=380
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=444
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=446
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=491
-  _globals['_GETPUBLICEVENTSREQUEST']._serialized_start=493
-  _globals['_GETPUBLICEVENTSREQUEST']._serialized_end=517
-  _globals['_GETPUBLICEVENTSRESPONSE']._serialized_start=519
-  _globals['_GETPUBLICEVENTSRESPONSE']._serialized_end=613
-  _globals['_PUBLICENTRY']._serialized_start=615
-  _globals['_PUBLICENTRY']._serialized_end=672
-  _globals['_GETEVENTSREQUEST']._serialized_start=674
-  _globals['_GETEVENTSREQUEST']._serialized_end=724
-  _globals['_GETEVENTSRESPONSE']._serialized_start=726
-  _globals['_GETEVENTSRESPONSE']._serialized_end=814
-  _globals['_PROVENENTRY']._serialized_start=816
-  _globals['_PROVENENTRY']._serialized_end=921
-  _globals['_OPENEDEVENT']._serialized_start=923
-  _globals['_OPENEDEVENT']._serialized_end=987
-  _globals['_LOGSERVICE']._serialized_start=990
-  _globals['_LOGSERVICE']._serialized_end=1617
+  _globals['_GETEVENTSREQUEST'].fields_by_name['indices']._serialized_options = b'\272H\n\222\001\007\010\001\020\200\010\030\001'
+  _globals['_RECORDACCESSREQUEST'].fields_by_name['person']._loaded_options = None
+  _globals['_RECORDACCESSREQUEST'].fields_by_name['person']._serialized_options = b'\272H\024r\0222\020^[0-9a-f]{8,32}$'
+  _globals['_RECORDACCESSREQUEST'].fields_by_name['case']._loaded_options = None
+  _globals['_RECORDACCESSREQUEST'].fields_by_name['case']._serialized_options = b'\272H\037r\0352\033^[A-Z0-9][A-Z0-9./-]{1,31}$'
+  _globals['_RECORDACCESSREQUEST'].fields_by_name['page']._loaded_options = None
+  _globals['_RECORDACCESSREQUEST'].fields_by_name['page']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9_]{0,31}$'
+  _globals['_RECORDACCESSREQUEST'].fields_by_name['act']._loaded_options = None
+  _globals['_RECORDACCESSREQUEST'].fields_by_name['act']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_RECORDACCESSREQUEST'].fields_by_name['query']._loaded_options = None
+  _globals['_RECORDACCESSREQUEST'].fields_by_name['query']._serialized_options = b'\272H\004z\002h '
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=111
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=152
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=154
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=197
+  _globals['_GETENTRIESREQUEST']._serialized_start=199
+  _globals['_GETENTRIESREQUEST']._serialized_end=260
+  _globals['_GETENTRIESRESPONSE']._serialized_start=262
+  _globals['_GETENTRIESRESPONSE']._serialized_end=299
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=301
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=365
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=367
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=410
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=412
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=476
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=478
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=523
+  _globals['_GETPUBLICEVENTSREQUEST']._serialized_start=525
+  _globals['_GETPUBLICEVENTSREQUEST']._serialized_end=549
+  _globals['_GETPUBLICEVENTSRESPONSE']._serialized_start=551
+  _globals['_GETPUBLICEVENTSRESPONSE']._serialized_end=645
+  _globals['_PUBLICENTRY']._serialized_start=647
+  _globals['_PUBLICENTRY']._serialized_end=704
+  _globals['_GETEVENTSREQUEST']._serialized_start=706
+  _globals['_GETEVENTSREQUEST']._serialized_end=779
+  _globals['_GETEVENTSRESPONSE']._serialized_start=781
+  _globals['_GETEVENTSRESPONSE']._serialized_end=869
+  _globals['_PROVENENTRY']._serialized_start=871
+  _globals['_PROVENENTRY']._serialized_end=976
+  _globals['_OPENEDEVENT']._serialized_start=978
+  _globals['_OPENEDEVENT']._serialized_end=1042
+  _globals['_RECORDACCESSREQUEST']._serialized_start=1045
+  _globals['_RECORDACCESSREQUEST']._serialized_end=1295
+  _globals['_RECORDACCESSRESPONSE']._serialized_start=1297
+  _globals['_RECORDACCESSRESPONSE']._serialized_end=1338
+  _globals['_LOGSERVICE']._serialized_start=1341
+  _globals['_LOGSERVICE']._serialized_end=2065
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 The transparency log over gRPC. Everything here is public, but for what opens a commitment."""
 
 from collections import abc as _abc
+from consent_ledger.v1 import events_pb2 as _events_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -257,16 +258,20 @@ class GetEventsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INDICES_FIELD_NUMBER: _builtins.int
+    OPENINGS_ONLY_FIELD_NUMBER: _builtins.int
+    openings_only: _builtins.bool
+    """Only what opens the entries: for who follows the log, has its leaves and proves them all at once."""
     @_builtins.property
     def indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
         indices: _abc.Iterable[_builtins.int] | None = ...,
+        openings_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["indices", b"indices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["indices", b"indices", "openings_only", b"openings_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -357,3 +362,59 @@ class OpenedEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OpenedEvent: _TypeAlias = OpenedEvent  # noqa: Y015
+
+@_typing.final
+class RecordAccessRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_FIELD_NUMBER: _builtins.int
+    CASE_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    ACT_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    ABOUT_FIELD_NUMBER: _builtins.int
+    person: _builtins.str
+    case: _builtins.str
+    """Letters, digits and -./ only: no place for a name."""
+    page: _builtins.str
+    act: _events_pb2.AuditAct.ValueType
+    query: _builtins.bytes
+    about: _builtins.int
+    """The decision it is about: its log index plus one; 0: about none."""
+    def __init__(
+        self,
+        *,
+        person: _builtins.str = ...,
+        case: _builtins.str = ...,
+        page: _builtins.str = ...,
+        act: _events_pb2.AuditAct.ValueType = ...,
+        query: _builtins.bytes = ...,
+        about: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "act", b"act", "case", b"case", "page", b"page", "person", b"person", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordAccessRequest: _TypeAlias = RecordAccessRequest  # noqa: Y015
+
+@_typing.final
+class RecordAccessResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    """Of the entry that says so; the same once more on the same day."""
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordAccessResponse: _TypeAlias = RecordAccessResponse  # noqa: Y015

@@ -66,6 +66,11 @@ class LogServiceStub:
                 request_serializer=consent__ledger_dot_v1_dot_log__pb2.GetEventsRequest.SerializeToString,
                 response_deserializer=consent__ledger_dot_v1_dot_log__pb2.GetEventsResponse.FromString,
                 _registered_method=True)
+        self.RecordAccess = channel.unary_unary(
+                '/consent_ledger.v1.LogService/RecordAccess',
+                request_serializer=consent__ledger_dot_v1_dot_log__pb2.RecordAccessRequest.SerializeToString,
+                response_deserializer=consent__ledger_dot_v1_dot_log__pb2.RecordAccessResponse.FromString,
+                _registered_method=True)
 
 
 class LogServiceServicer:
@@ -110,6 +115,13 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordAccess(self, request, context):
+        """An auditor records what it looks at, before it sees it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -142,6 +154,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.GetEvents,
                     request_deserializer=consent__ledger_dot_v1_dot_log__pb2.GetEventsRequest.FromString,
                     response_serializer=consent__ledger_dot_v1_dot_log__pb2.GetEventsResponse.SerializeToString,
+            ),
+            'RecordAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordAccess,
+                    request_deserializer=consent__ledger_dot_v1_dot_log__pb2.RecordAccessRequest.FromString,
+                    response_serializer=consent__ledger_dot_v1_dot_log__pb2.RecordAccessResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -307,6 +324,33 @@ class LogService:
             '/consent_ledger.v1.LogService/GetEvents',
             consent__ledger_dot_v1_dot_log__pb2.GetEventsRequest.SerializeToString,
             consent__ledger_dot_v1_dot_log__pb2.GetEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/consent_ledger.v1.LogService/RecordAccess',
+            consent__ledger_dot_v1_dot_log__pb2.RecordAccessRequest.SerializeToString,
+            consent__ledger_dot_v1_dot_log__pb2.RecordAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,

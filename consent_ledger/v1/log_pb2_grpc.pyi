@@ -42,6 +42,8 @@ class LogServiceStub:
     """All public events with their inclusion proofs: participants, keys, purposes."""
     GetEvents: _grpc.UnaryUnaryMultiCallable[_log_pb2.GetEventsRequest, _log_pb2.GetEventsResponse]
     """Entries with their inclusion proofs, opened as far as the caller may see them: what a receipt is made of."""
+    RecordAccess: _grpc.UnaryUnaryMultiCallable[_log_pb2.RecordAccessRequest, _log_pb2.RecordAccessResponse]
+    """An auditor records what it looks at, before it sees it."""
 
 @_typing.type_check_only
 class LogServiceAsyncStub(LogServiceStub):
@@ -56,6 +58,8 @@ class LogServiceAsyncStub(LogServiceStub):
     """All public events with their inclusion proofs: participants, keys, purposes."""
     GetEvents: _aio.UnaryUnaryMultiCallable[_log_pb2.GetEventsRequest, _log_pb2.GetEventsResponse]  # type: ignore[assignment]
     """Entries with their inclusion proofs, opened as far as the caller may see them: what a receipt is made of."""
+    RecordAccess: _aio.UnaryUnaryMultiCallable[_log_pb2.RecordAccessRequest, _log_pb2.RecordAccessResponse]  # type: ignore[assignment]
+    """An auditor records what it looks at, before it sees it."""
 
 class LogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Proofs and entries of the log, for anybody."""
@@ -103,5 +107,13 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_log_pb2.GetEventsResponse, _abc.Awaitable[_log_pb2.GetEventsResponse]]:
         """Entries with their inclusion proofs, opened as far as the caller may see them: what a receipt is made of."""
+
+    @_abc_1.abstractmethod
+    def RecordAccess(
+        self,
+        request: _log_pb2.RecordAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_pb2.RecordAccessResponse, _abc.Awaitable[_log_pb2.RecordAccessResponse]]:
+        """An auditor records what it looks at, before it sees it."""
 
 def add_LogServiceServicer_to_server(servicer: LogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

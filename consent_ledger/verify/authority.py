@@ -6,7 +6,7 @@ code that went to the resident; one without it was planted by somebody with the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from consent_ledger.authority import Act, awaits_confirmation, check_act, granted_in_time
@@ -17,8 +17,13 @@ from consent_ledger.v1 import events_pb2 as pb
 _NOT_JUDGED = frozenset({"attempt_refused"})
 
 
-def wrong_authority(event: pb.Event, states: Sequence[SubjectState]) -> str | None:
-    """Return why an entry cannot have been written so; ``states`` are those of its subjects before it. None: it can."""
+def wrong_authority(
+    event: pb.Event, states: Sequence[SubjectState], used: Collection[bytes] = frozenset()
+) -> str | None:
+    """Return why an entry cannot have been written so; None: it can.
+
+    ``states`` are those of its subjects before it, ``used`` the proofs of presence of all entries before it.
+    """
     kind = str(event.WhichOneof("body"))
     body: Any = getattr(event, kind)
     if kind in _NOT_JUDGED or "capture" not in body.DESCRIPTOR.fields_by_name:
@@ -32,6 +37,7 @@ def wrong_authority(event: pb.Event, states: Sequence[SubjectState]) -> str | No
         proof=body.capture.presence_proof,
         purposes=frozenset({scope.purpose}) if scope else frozenset(),
         reference=event.representative_ended.reference,
+        used=bool(body.capture.presence_proof) and body.capture.presence_proof in used,
     )
     try:
         check_act(act, states, event.time_ms)

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from consent_ledger.clock import DAY_MS
+from consent_ledger.decide import Decision
 from consent_ledger.errors import RegieError
 from consent_ledger.log.errors import VerificationError
 from consent_ledger.log.quorum import NOBODY, Quorum
+from consent_ledger.others import proof_in
 from consent_ledger.registry import SHORTEST_RETENTION_DAYS, Registry
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.verify.authority import wrong_authority
@@ -56,18 +58,26 @@ class Finding:
     verdict: Verdict
     why: str
     erased_by: int | None = None
+    said: Said | None = None  # what was recorded,
+    expected: Decision | None = None  # and what the rules say, where it came to comparing them
 
 
 @dataclass(slots=True)
 class ReplayReport:
-    """What became of every event that was judged; erased and unopenable leaves count too, as kind "entry"."""
+    """What became of every event that was judged; erased and unopenable leaves count too, as kind "entry".
 
+    ``within``: only leaves of these indices are judged; those before are folded all the same.
+    """
+
+    within: range | None = None
     log: LogReport | None = None
     witnessed: int | None = None  # size of the newest checkpoint that witnesses cosigned
     counts: dict[str, dict[str, int]] = field(default_factory=dict)  # kind -> verdict -> how many
     beside: int = 0  # matches by what is left of a subject of whom something is gone
     findings: list[Finding] = field(default_factory=list)
     left_out: int = 0  # findings beyond MOST
+    chains: int = 0  # of residents
+    gaps: int = 0  # of these with a gap before which something still counts
 
     def count(self, verdict: Verdict) -> int:
         """Return how many events have a verdict."""
@@ -80,6 +90,8 @@ class ReplayReport:
 
     def add(self, index: int, kind: str, judged: Judged, erased_by: int | None = None) -> None:
         """Count a verdict. What does not check is kept before what is merely erased."""
+        if self.within is not None and index not in self.within:
+            return
         of_kind = self.counts.setdefault(kind, {})
         of_kind[judged.verdict.value] = of_kind.get(judged.verdict.value, 0) + 1
         if judged.verdict is Verdict.MATCH:
@@ -91,7 +103,7 @@ class ReplayReport:
             if judged.verdict is Verdict.ERASED or least is None:
                 return
             del self.findings[least]
-        self.findings.append(Finding(index, kind, judged.verdict, judged.why, erased_by))
+        self.findings.append(Finding(index, kind, judged.verdict, judged.why, erased_by, judged.said, judged.expected))
 
 
 class ReplayFailed(VerificationError):  # noqa: N818  (what it says is what happened)
@@ -106,17 +118,23 @@ class ReplayFailed(VerificationError):  # noqa: N818  (what it says is what happ
 
 
 def replay(
-    location: Location, vkeys: str | Sequence[str], progress: Progress | None = None, *, quorum: Quorum = NOBODY
+    location: Location,
+    vkeys: str | Sequence[str],
+    progress: Progress | None = None,
+    *,
+    quorum: Quorum = NOBODY,
+    within: range | None = None,
 ) -> ReplayReport:
     """Verify a ledger's log and judge every exchange in it again, at one moment of a ledger that may be in use.
 
-    ``quorum`` are the witnesses that must have cosigned what is published. Raises ReplayFailed when a mismatch or an
+    ``quorum`` are the witnesses that must have cosigned what is published; ``within`` limits what is judged to leaves
+    of these indices, while the log is verified and folded from its beginning. Raises ReplayFailed when a mismatch or an
     unopenable event is found, other VerificationErrors when the log itself or what is published of it does not check.
     """
     verifiers = verifiers_of(vkeys)
     with open_snapshot(location) as snapshot:
         walk = Walk(snapshot, verifiers, raising)
-        run = Replay(Erasures.read(snapshot))
+        run = Replay(Erasures.read(snapshot), within)
         for item in walk.items(progress):
             run.add(item)
         run.report.log = walk.finish()
@@ -131,9 +149,9 @@ def replay(
 class Replay:
     """The fold of a log, leaf by leaf, judging as it goes."""
 
-    def __init__(self, erasures: Erasures) -> None:
-        """Begin with the empty log; ``erasures`` are those of the whole log."""
-        self.report = ReplayReport()
+    def __init__(self, erasures: Erasures, within: range | None = None) -> None:
+        """Begin with the empty log; ``erasures`` are those of the whole log, ``within`` the leaves to judge."""
+        self.report = ReplayReport(within)
         self.registry = Registry()
         self.log_keys: dict[str, None] = {}  # every verifier key the log ever had
         self._erasures = erasures
@@ -141,6 +159,7 @@ class Replay:
         self._exchanges = Exchanges()
         self._judges = Judges(erasures, self._subjects)
         self._tasks, self._notices = TaskFacts(), TaskJudge()
+        self._proofs: set[bytes] = set()  # of presence, each of which is of one entry
         self._last_ms = 0
 
     def add(self, item: Item) -> None:
@@ -203,10 +222,12 @@ class Replay:
             subject.fold(item.idx, item.event, item.private)
         if kind is OTHER:
             self._notices.after(item, subjects, self.registry)
+        if kind in (OTHER, TASK):
+            self._proofs.add(proof_in(item.event))
 
     def _authority(self, item: Opened, subjects: list[Subject]) -> None:
         """Judge whether whoever wrote a choice might; where something is gone it may have said that they might."""
-        wrong = wrong_authority(item.event, [subject.state for subject in subjects])
+        wrong = wrong_authority(item.event, [subject.state for subject in subjects], self._proofs)
         if wrong and any(subject.gap for subject in subjects):
             self.report.add(item.idx, OTHER, Judged(Verdict.ERASED, f"{wrong}; an event of this subject is erased"))
         elif wrong:
@@ -214,6 +235,8 @@ class Replay:
 
     def finish(self) -> None:
         """Judge what can be judged only with all leaves read: that no notice is left out at the end."""
+        self.report.chains = len(self._subjects.all)
+        self.report.gaps = sum(subject.gap is not None for subject in self._subjects.all.values())
         for index in self._notices.overdue():
             self.report.add(index, OTHER, Judged(Verdict.MISMATCH, "expected StopUseNoticed after it"))
 

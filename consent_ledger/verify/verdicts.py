@@ -29,11 +29,16 @@ class Verdict(Enum):
 
 
 class Judged(NamedTuple):
-    """A verdict, and why when it is not a match. ``beside``: something the state may rest on is gone."""
+    """A verdict, and why when it is not a match. ``beside``: something the state may rest on is gone.
+
+    ``said`` and ``expected`` are what was recorded and what the rules say, where it came to comparing them.
+    """
 
     verdict: Verdict
     why: str = ""
     beside: bool = False
+    said: Said | None = None
+    expected: Decision | None = None
 
 
 class Said(NamedTuple):
@@ -78,8 +83,10 @@ class Judges:
         expected = self._general or self._judge(subject.state, recheck, severity)
         differs = said.differs(expected)
         if subject.gap is None or self._general is not None:
-            return Judged(Verdict.MISMATCH, differs) if differs else Judged(Verdict.MATCH)
-        return self._beside(index, differs, subject)
+            if differs:
+                return Judged(Verdict.MISMATCH, differs, said=said, expected=expected)
+            return Judged(Verdict.MATCH)
+        return self._beside(index, differs, subject)._replace(said=said, expected=expected)
 
     def _prepare(self, registry: Registry, asked: Asked, time_ms: int) -> None:
         """Make the judge of a request at a time: one for all signals of a batch."""

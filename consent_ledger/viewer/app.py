@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -13,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from consent_ledger.clock import Clock
 from consent_ledger.viewer import pages
-from consent_ledger.viewer.catalogue import load_catalogue
+from consent_ledger.viewer.catalogue import TEXTS, load_catalogue
 from consent_ledger.viewer.checking.program import programs
 from consent_ledger.viewer.context import Viewer, address, preferred
 from consent_ledger.viewer.failures import HANDLERS, error_page
@@ -40,11 +41,21 @@ def viewer_app(settings: ViewerSettings, portal: Portal, login: Login, store: Se
 
 
 def shell(
-    settings: ViewerSettings, portal: Portal, store: SessionStore, clock: Clock, routes: Sequence[BaseRoute]
+    settings: ViewerSettings,
+    portal: Portal | None,
+    store: SessionStore,
+    clock: Clock,
+    routes: Sequence[BaseRoute],
+    *,
+    more: Path | None = None,
 ) -> Starlette:
-    """Return an application with these routes, in the layout and with the protection that all of ours have."""
-    catalogue = load_catalogue()
-    static = Static(settings.theme, more=programs(settings.trust, catalogue))
+    """Return an application with these routes, in the layout and with the protection that all of ours have.
+
+    ``more`` is a folder with further ``templates``, ``texts`` and ``static`` files.
+    """
+    catalogue = load_catalogue(TEXTS, *((more / "texts",) if more else ()))
+    files = {path.name: path.read_bytes() for path in (more / "static").iterdir()} if more else {}
+    static = Static(settings.theme, more=programs(settings.trust, catalogue) | files)
     sessions = Sessions(store, clock)
     app = Starlette(
         routes=[*routes, static.route()],
@@ -55,7 +66,8 @@ def shell(
             Middleware(SameOrigin, settings, error_page),
         ],
     )
-    app.state.viewer = Viewer(settings, portal, clock, sessions, catalogue, Renderer(static))
+    renderer = Renderer(static, *((more / "templates",) if more else ()))
+    app.state.viewer = Viewer(settings, portal, clock, sessions, catalogue, renderer)
     return app
 
 

@@ -94,14 +94,17 @@ class Words:
 
 
 @cache
-def load_catalogue(folder: Path = TEXTS) -> dict[Language, Words]:
-    """Read every catalogue, once; raises TextError for an id outside its module or twice, or without a text."""
-    return {language: Words(language, _read_language(folder / language)) for language in LANGUAGES}
+def load_catalogue(folder: Path = TEXTS, *more: Path) -> dict[Language, Words]:
+    """Read these folders' catalogues, once; raises TextError for an id outside its module, twice, or without a text."""
+    return {
+        language: Words(language, _read_language([each / language for each in (folder, *more)]))
+        for language in LANGUAGES
+    }
 
 
-def _read_language(folder: Path) -> dict[str, Forms]:
+def _read_language(folders: Iterable[Path]) -> dict[str, Forms]:
     found: dict[str, Forms] = {}
-    for path in sorted(folder.glob("*.po")):
+    for path in (path for folder in folders for path in sorted(folder.glob("*.po"))):
         for key, forms in _read_file(path):
             if key in found:
                 raise TextError(f"{path}: {key} occurs twice")

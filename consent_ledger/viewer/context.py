@@ -22,7 +22,7 @@ class Viewer:
     """What every request of one application shares; ``request.app.state.viewer``."""
 
     settings: ViewerSettings
-    portal: Portal
+    portal: Portal | None  # the auditors' console has none
     clock: Clock
     sessions: Sessions
     words: dict[Language, Words]
@@ -36,7 +36,9 @@ def viewer_of(request: Request) -> Viewer:
 
 def portal_of(request: Request) -> Portal:
     """Return the way to ledger and gateway."""
-    return viewer_of(request).portal
+    portal = viewer_of(request).portal
+    assert portal is not None, "only pages about residents ask for it"
+    return portal
 
 
 def session_of(request: Request) -> Session:

@@ -166,8 +166,13 @@ class Portal(Protocol):
 
     # -- choosing -------------------------------------------------------------------------------------------------
 
-    async def change(self, rows: AllRows, capture: events_pb2.Capture, *what: What) -> list[Result]:
+    async def change(
+        self, rows: AllRows, capture: events_pb2.Capture, *what: What, change_ids: Sequence[bytes] = ()
+    ) -> list[Result]:
         """Record changes in order, each on its own; a result is an index only on the ledger's signed receipt.
+
+        ``change_ids``: 16 bytes for each. The same change under the same id is recorded once, and has the same answer;
+        another change under it is NONCE_REUSED. So it is for ``change_id`` below. Without one, each is a new one.
 
         ``capture`` says how and by whom, with the hash of the wording shown. At a desk it carries
         ``presence_proof(case_id, code)`` for what staff may not do alone; of a representative ``by`` is the reference
@@ -189,6 +194,7 @@ class Portal(Protocol):
         purpose: str,
         text: str,
         about_index: int = 0,
+        change_id: bytes = b"",
     ) -> pb.QuestionInClear:
         """Ask an organisation a question, sealed to it; returns it with its reference and due date (R21)."""
         ...
@@ -204,11 +210,14 @@ class Portal(Protocol):
         relation: events_pb2.Relation.ValueType,
         months: int,
         purposes: Sequence[str] = (),
+        change_id: bytes = b"",
     ) -> Invitation:
         """Add a representative, who takes part once they logged in and typed the code."""
         ...
 
-    async def accept(self, rows: AllRows, login: bytes, code: str) -> pb.RepresentativeRecord:
+    async def accept(
+        self, rows: AllRows, login: bytes, code: str, *, change_id: bytes = b""
+    ) -> pb.RepresentativeRecord:
         """Take up an invitation. ``rows`` are the represented resident's, from what the login service said.
 
         Raises BEYOND_MANDATE when no open invitation has this code.
@@ -227,6 +236,8 @@ class Portal(Protocol):
         capture: events_pb2.Capture,
         channel: events_pb2.CodeChannel.ValueType,
         person: Person,
+        *,
+        change_id: bytes = b"",
     ) -> DeskCode:
         """Send a one-time code to the resident's own phone or address; whoever asks for it never sees it."""
         ...
@@ -237,7 +248,7 @@ class Portal(Protocol):
         """Return what would be erased and what would stay."""
         ...
 
-    async def erase(self, rows: AllRows, capture: events_pb2.Capture) -> pb.Erased:
+    async def erase(self, rows: AllRows, capture: events_pb2.Capture, *, change_id: bytes = b"") -> pb.Erased:
         """Erase everything about these rows; the resident alone may, not a representative nor a desk."""
         ...
 

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from consent_ledger.viewer.catalogue import LANGUAGES, Language
 from consent_ledger.viewer.context import address, language_of, session_of, viewer_of
+from consent_ledger.viewer.once import new_form
 from consent_ledger.viewer.static import Static
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -22,10 +23,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 class Renderer:
     """The templates, and the files that pages refer to."""
 
-    def __init__(self, static: Static, folder: Path = TEMPLATES) -> None:
-        """Read templates of ``folder``; what a template does not define is an error, never empty text."""
+    def __init__(self, static: Static, *more: Path) -> None:
+        """Read our templates and those of further folders; what a template does not define is an error, never empty."""
         self.static = static
-        self._environment = _environment(folder)
+        self._environment = _environment((TEMPLATES, *more))
 
     def render(self, template: str, values: dict[str, Any]) -> str:
         """Return a page."""
@@ -33,10 +34,10 @@ class Renderer:
 
 
 @cache
-def _environment(folder: Path) -> jinja2.Environment:
-    """Return the templates of a folder, compiled once in a process however many applications show them."""
+def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
+    """Return the templates of folders, compiled once in a process however many applications show them."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -90,7 +91,7 @@ def _common(request: Request) -> dict[str, Any]:
         "file": viewer.renderer.static.url,
         "themed": viewer.renderer.static.themed,
         "here": here,
-        "layout": "desk_layout.html" if viewer.settings.desk else "layout.html",
+        "layout": viewer.settings.layout,
         "language": language,
         "languages": others,
         "resident": session.resident,
@@ -98,5 +99,6 @@ def _common(request: Request) -> dict[str, Any]:
         "settings": viewer.settings,
         "demo": viewer.settings.demo,
         "now_ms": viewer.clock(),
+        "new_form": new_form,
         "Markup": Markup,
     }

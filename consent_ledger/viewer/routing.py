@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from urllib.parse import urlencode
 
@@ -27,10 +27,13 @@ from consent_ledger.viewer.context import (
     session_of,
     viewer_of,
 )
+from consent_ledger.viewer.endpoint import Endpoint
+from consent_ledger.viewer.once import once
 from consent_ledger.viewer.session import Right
 
-Endpoint = Callable[[Request], Awaitable[Response]]
 MINE = "/mijn"
+DOING = (MINE, "/balie/zaak", "/inloggen/uitnodiging")
+"""Below these a form does something, once."""
 
 
 def collect(package: ModuleType) -> list[Route]:
@@ -43,9 +46,11 @@ def collect(package: ModuleType) -> list[Route]:
 
 
 def in_languages(routes: Iterable[Route]) -> Iterator[Route]:
-    """Return each route under /nl and /en; below /mijn guarded."""
+    """Return each route under /nl and /en; below /mijn guarded, and forms that are sent twice."""
     for route in routes:
-        guarded = mine(route.endpoint) if is_mine(route.path) else route.endpoint
+        does = "POST" in (route.methods or ()) and any(is_below(route.path, place) for place in DOING)
+        endpoint = once(route.endpoint) if does else route.endpoint
+        guarded = mine(endpoint) if is_mine(route.path) else endpoint
         path = route.path.rstrip("/")  # the first page is /nl
         for language in LANGUAGES:
             yield Route(f"/{language}{path}", guarded, methods=list(route.methods or ["GET"]), name=route.name)
@@ -53,7 +58,12 @@ def in_languages(routes: Iterable[Route]) -> Iterator[Route]:
 
 def is_mine(path: str) -> bool:
     """Tell whether a path is of a resident's own pages."""
-    return path == MINE or path.startswith(f"{MINE}/")
+    return is_below(path, MINE)
+
+
+def is_below(path: str, place: str) -> bool:
+    """Tell whether a path is a place or below it."""
+    return path == place or path.startswith(f"{place}/")
 
 
 def needs(right: Right) -> Callable[[Endpoint], Endpoint]:

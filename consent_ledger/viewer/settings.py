@@ -20,7 +20,7 @@ class ViewerSettings:
 
     ``log_url`` is where anybody finds the public log, "" when nowhere; ``theme`` the text of a municipality's own style
     sheet; ``email`` and ``phone`` how people reach a person; ``trust`` whose signatures browsers believe. ``desk``:
-    these are the pages of the desk's staff, which have an origin of their own.
+    these are the pages of the desk's staff, which have an origin of their own; ``console``: the auditors'.
     """
 
     origin: str
@@ -32,6 +32,7 @@ class ViewerSettings:
     phone: str = ""
     trust: Trust = NOBODY
     desk: bool = False
+    console: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an origin that browsers could not be told, or that would carry sessions in the clear."""
@@ -42,12 +43,17 @@ class ViewerSettings:
             raise SettingsError(f"{self.origin} is not encrypted: put a proxy that does TLS before the viewer")
 
     @property
+    def layout(self) -> str:
+        """The template that every page of this application extends."""
+        return "desk_layout.html" if self.desk else "audit_layout.html" if self.console else "layout.html"
+
+    @property
     def secure(self) -> bool:
         """Tell whether cookies travel over TLS only."""
         return self.origin.startswith("https://")
 
     @property
     def cookie(self) -> str:
-        """The cookie's name; __Host- binds it to this host and to TLS. Ports share cookies, so the desk has its own."""
-        name = "regie-balie" if self.desk else "regie"
+        """The cookie's name; __Host- binds it to this host and to TLS. Ports share cookies, so each has its own."""
+        name = "regie-balie" if self.desk else "regie-audit" if self.console else "regie"
         return f"__Host-{name}" if self.secure else name

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from consent_ledger.authority import Act, check_act, codes
+from consent_ledger.authority import Act, check_act, code_of, codes
 from consent_ledger.clock import DAY_MS
 from consent_ledger.errors import RegieError
 from consent_ledger.others import CASE_BYTES, MOST_TRIES, presence_hash
 from consent_ledger.state import SubjectState
 from consent_ledger.v1 import consents_pb2
 from consent_ledger.v1 import events_pb2 as pb
+from consent_ledger.writing.transaction import Transaction
 
 REFUSED_ALOUD = frozenset({"PRESENCE_REQUIRED", "BEYOND_MANDATE"})
 MOST_ATTEMPTS = 10
@@ -34,25 +35,42 @@ _BECOMES = {
 }
 
 
-def check_authority(change: consents_pb2.Change, states: Sequence[SubjectState], now_ms: int) -> None:
+def check_authority(change: consents_pb2.Change, states: Sequence[SubjectState], tx: Transaction) -> None:
     """Raise RegieError PRESENCE_REQUIRED or BEYOND_MANDATE unless whoever writes this change may."""
     capture = change.capture
+    proof = _proof(capture)
     act = Act(
         kind=_BECOMES.get(str(change.WhichOneof("what")), ""),  # "": what says nothing is refused where it is read
         via=capture.via,
         by=capture.by,
         no=change.HasField("answer") and not change.answer.yes,
-        proof=presence_hash(capture.presence_proof) if capture.presence_proof else b"",
+        proof=proof,
         purposes=frozenset(rows.purpose for rows in change.rows),
         reference=change.end_representative.reference,
+        used=_is_used(proof, states, tx),
     )
-    check_act(act, states, now_ms)
+    check_act(act, states, tx.now_ms)
 
 
-def check_erasure(capture: pb.Capture, states: Sequence[SubjectState], now_ms: int) -> None:
+def check_erasure(capture: pb.Capture, states: Sequence[SubjectState], tx: Transaction) -> None:
     """Raise RegieError unless the resident asks for the erasure: nobody takes a record away for somebody else."""
-    proof = presence_hash(capture.presence_proof) if capture.presence_proof else b""
-    check_act(Act(kind="record_erased", via=capture.via, by=capture.by, proof=proof), states, now_ms)
+    proof = _proof(capture)
+    used = _is_used(proof, states, tx)
+    check_act(Act(kind="record_erased", via=capture.via, by=capture.by, proof=proof, used=used), states, tx.now_ms)
+
+
+def _proof(capture: pb.Capture) -> bytes:
+    return presence_hash(capture.presence_proof) if capture.presence_proof else b""
+
+
+def _is_used(proof: bytes, states: Sequence[SubjectState], tx: Transaction) -> bool:
+    """Tell whether a code was used for other rows of the resident: the entry that issued it names all of them."""
+    code = code_of(states, proof)
+    issued = tx.payloads([code.idx]) if code else {}
+    keys = {link.subject for row in issued.values() for link in pb.PrivatePart.FromString(row.private).links}
+    tx.subjects(keys)
+    everywhere = codes(tx.state(key) for key in keys)
+    return any(one.code_hash == proof and one.tries >= MOST_TRIES for one in everywhere)
 
 
 def attempt_of(

@@ -85,6 +85,14 @@ def check_order(created_ms: int, states: Sequence[SubjectState], now_ms: int) ->
         raise RegieError("WRITE_STALE", "a choice of the same time or newer is recorded already", field="created_ms")
 
 
+def undated(request: consents_pb2.Change | consents_pb2.EraseRequest) -> bytes:
+    """Return what somebody asks for, whenever they wrote it."""
+    same = type(request)()
+    same.CopyFrom(request)  # type: ignore[arg-type]  # of its own kind
+    same.ClearField("created_ms")
+    return same.SerializeToString(deterministic=True)
+
+
 def _known(registry: Registry, identity: str, field: str) -> Purpose:
     purpose = registry.find_purpose(identity)
     if purpose is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -61,6 +62,8 @@ class DecideWork:
     request: ExchangeRequest = field(init=False)
     template: DecidedTemplate = field(init=False, repr=False)
     row: BatchRow = field(init=False, repr=False)
+    reasons: Counter[int] = field(default_factory=Counter, init=False, repr=False, compare=False)
+    """How often each reason held; filled by ``apply``, and by a repeat not at all."""
 
     def __post_init__(self) -> None:
         """Make what needs no transaction."""
@@ -97,13 +100,17 @@ class DecideWork:
         party = (self.request.sender, self.request.recipient)
         leaves = DecidedLeaves(self.template, party, tx, purpose, len(self.positions))
         severities = self.severities or (0,) * len(self.positions)
+        reasons: list[int] = []
         for position, subject, severity in zip(self.positions, self.subjects, severities, strict=True):
             row = tx.subject(subject)
             decision = judge(row.state, None, severity)
+            reasons.append(decision.reason)
             index = leaves.append(position, subject, row, decision, severity)
             if decision.permitted:
                 permit = PermitRow(self.header_hash, position, index, self.opening(position), subject)
                 tx.put_permit(permit)
+        self.reasons.clear()  # of a group that was tried before
+        self.reasons.update(reasons)
         return leaves.outcomes, leaves.indices
 
     def _event(self) -> pb.ExchangeDecided:

@@ -22,7 +22,7 @@ from consent_ledger.v1 import consents_pb2
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.writing.announce import Announcing, announce
 from consent_ledger.writing.authority import check_erasure, recorded
-from consent_ledger.writing.choices import check_order
+from consent_ledger.writing.choices import check_order, undated
 from consent_ledger.writing.transaction import Transaction
 from consent_ledger.writing.work import Sealed, Sign
 
@@ -163,13 +163,13 @@ class EraseWork:
 
     @property
     def _digest(self) -> bytes:
-        return sha256(b"regie/erasure/v1" + self.request.SerializeToString(deterministic=True)).digest()
+        return sha256(b"regie/erasure/v1" + undated(self.request)).digest()
 
     def _erase(self, tx: Transaction) -> consents_pb2.Erased:
         subjects = list(dict.fromkeys(self.subjects))
         tx.subjects(subjects)
         states = [tx.state(key) for key in subjects]
-        check_erasure(self.request.capture, states, tx.now_ms)
+        check_erasure(self.request.capture, states, tx)
         check_order(self.request.created_ms, states, tx.now_ms)
         indices = {key: tx.indices(key) for key in subjects}
         goes, stays = erasable(tx, {index for found in indices.values() for index in found}, subjects)

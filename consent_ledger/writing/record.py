@@ -13,7 +13,7 @@ from consent_ledger.v1 import consents_pb2
 from consent_ledger.writing.acting import ACTING, acting_event, record_view
 from consent_ledger.writing.asking import record_question
 from consent_ledger.writing.authority import attempt_of, check_authority
-from consent_ledger.writing.choices import event_for
+from consent_ledger.writing.choices import event_for, undated
 from consent_ledger.writing.notices import notify
 from consent_ledger.writing.transaction import Transaction, Wanted
 from consent_ledger.writing.work import Sealed, Sign
@@ -29,8 +29,11 @@ class PreparedChange:
 
     @property
     def digest(self) -> bytes:
-        """Tells whether the same change id comes with other content."""
-        return sha256(b"regie/change/v1" + self.change.SerializeToString(deterministic=True)).digest()
+        """Tells whether the same change id comes with other content; when it was written is no content.
+
+        So a form that is sent twice, and written down at two moments, is one change.
+        """
+        return sha256(b"regie/change/v1" + undated(self.change)).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def _check_authority(
 ) -> None:
     """Raise RegieError unless whoever writes may; the attempt is then the one thing that is written (AS6)."""
     try:
-        check_authority(change, states, tx.now_ms)
+        check_authority(change, states, tx)
     except RegieError as refusal:
         attempt = attempt_of(change, refusal, states, tx.now_ms)
         if attempt is not None:

@@ -12,10 +12,12 @@ from gateway.cli import (
     canary,
     consent,
     directory,
+    doctor,
     enrol,
     erase,
     exchange,
     init,
+    ldv,
     ledger,
     log,
     notice,
@@ -64,6 +66,7 @@ def regie(
 
 app.command()(init.init)
 app.command()(serve.serve)
+app.command()(doctor.doctor)
 app.command()(enrol.enrol)
 consent.app.command()(erase.erase)
 app.add_typer(consent.app, name="consent")
@@ -78,6 +81,7 @@ app.add_typer(proof.app, name="proof")
 app.add_typer(log.app, name="log")
 app.add_typer(audit.app, name="audit")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(ldv.app, name="ldv")
 app.add_typer(witness.app, name="witness")
 app.add_typer(directory.app, name="directory")
 if importlib.util.find_spec("gateway.cli.demo"):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.town.count import Count
     from gateway.town.tell import Teller
 
-ROLES = ("gateway", "pseudonyms", "ledger", "witness", "viewer")
+ROLES = ("gateway", "pseudonyms", "ledger", "witness", "viewer", "auditor")
 ExitOption = Annotated[bool, typer.Option("--exit", help="Stop after the summary instead of serving the town.")]
 OnlyJsonOption = Annotated[bool, typer.Option("--json", help="Print nothing but one JSON object, at the end.")]
 KeepOption = Annotated[Path | None, typer.Option(help="Keep the town in this folder, which must be new or empty.")]
@@ -64,16 +64,19 @@ async def _demo(folder: Path, output: Output, teller: Teller, *, leave: bool) ->
 
     import structlog
 
+    from gateway.auditor.settings import audit_settings, demo_auditors
     from gateway.directory.founding import found_home
     from gateway.server import serving
+    from gateway.settings import load_settings
     from gateway.telemetry import logs
+    from gateway.town.auditor_day import MOST_REFUSALS
     from gateway.town.clock import DemoClock
     from gateway.town.files import write_town
     from gateway.town.generator import make_town
     from gateway.town.logins import write_logins
     from gateway.town.participants import TOWN
     from gateway.town.play import play
-    from gateway.viewer.settings import demo_names, viewer_settings
+    from gateway.viewer.settings import demo_names, demo_staff, desk_settings, viewer_settings
 
     begun, clock = monotonic(), DemoClock()
     home = found_home(folder, TOWN, clock, demo=True)
@@ -84,13 +87,17 @@ async def _demo(folder: Path, output: Output, teller: Teller, *, leave: bool) ->
         # The servers' own log lines would stand in the middle of the story.
         logs.configure(stack.enter_context((folder / "demo.log").open("a", encoding="utf-8")))
         stack.callback(structlog.reset_defaults)
-        served = await stack.enter_async_context(serving(home, ROLES, clock))
+        # The limit of an hour's refusals is one that somebody in a town of this size can run into.
+        settings = load_settings().model_copy(update={"sender_refusals_per_hour": MOST_REFUSALS})
+        served = await stack.enter_async_context(serving(home, ROLES, clock, settings=settings))
         await served.ready()
         count = await play(home, town, clock, teller)
         count.seconds = monotonic() - begun
         teller.closing(count, folder, serving=not leave)
         if not leave:
             teller.pages(viewer_settings(home).origin, demo_names(home))
+            teller.desk(desk_settings(home).origin, demo_staff(home))
+            teller.console_of(audit_settings(home).origin, demo_auditors(home))
         output.result(count.as_json(), [])
         if not leave:
             await _until_told()

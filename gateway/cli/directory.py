@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Who takes part, with which keys, for which purposes.")
 
-_OPERATORS = frozenset({"gateway", "pseudonyms", "ledger", "viewer"})
+_OPERATORS = frozenset({"gateway", "pseudonyms", "ledger", "viewer", "auditor"})
 
 
 @app.command("list")

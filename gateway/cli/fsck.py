@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -52,27 +52,6 @@ def check(output: Output, ledger: LedgerPlace) -> int:
     return OK
 
 
-def values_of(report: FsckReport, seconds: float) -> dict[str, Any]:
-    """Return a report as JSON has it."""
-    rows = [
-        {"table": row.table, "key": str(row.key), "column": row.column, "expected": row.expected, "got": row.got}
-        for row in report.problems
-    ]
-    found = report.log
-    return {
-        "sound": report.count == 0,
-        "size": report.size,
-        "root": found.log.root.hex() if found else None,
-        "opened": found.opened if found else None,
-        "erased": found.erased if found else None,
-        "rows": report.rows,
-        "problems": rows,
-        "problem_count": report.count,
-        "not_checked": list(report.unchecked),
-        "seconds": seconds,
-    }
-
-
 def _say(output: Output, report: FsckReport, seconds: float) -> None:
     assert report.log is not None
     opened, erased, rows = report.log.opened, report.log.erased, sum(report.rows.values())
@@ -81,10 +60,14 @@ def _say(output: Output, report: FsckReport, seconds: float) -> None:
         f"    {rows} rows beside the log are as the log says",
         f"    what these columns say is bound by nothing: {', '.join(report.unchecked)}",
     ]
-    output.result(values_of(report, seconds), lines)
+    from gateway.auditor.reports import fsck_values
+
+    output.result(fsck_values(report, seconds), lines)
 
 
 def _say_damage(output: Output, report: FsckReport, seconds: float) -> None:
     output.note(f"regie: the ledger is damaged: {report.count} rows do not check")
     say_rows(output, report.problems, report.count)
-    output.result(values_of(report, seconds), [])
+    from gateway.auditor.reports import fsck_values
+
+    output.result(fsck_values(report, seconds), [])

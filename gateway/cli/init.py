@@ -102,4 +102,5 @@ def _lines(home: Home, participants: Sequence[NewParticipant], files: Sequence[P
         yield "  regie serve pseudonyms"
         yield "  regie serve gateway"
         yield "  regie serve viewer              # once regie.toml says how residents log in: docs/viewer.md"
+        yield "  regie serve auditor             # once regie.toml says how auditors log in: docs/auditor.md"
     yield "  regie directory list            # in another terminal"

@@ -18,7 +18,7 @@ from gateway.home import Home, HomeError
 if TYPE_CHECKING:
     from gateway.server import Serving  # it loads gRPC and the rest: only a running server needs them
 
-KNOWN = ("witness", "ledger", "pseudonyms", "gateway", "viewer")
+KNOWN = ("witness", "ledger", "pseudonyms", "gateway", "viewer", "auditor")
 RolesArgument = Annotated[
     list[str],
     typer.Argument(metavar="ROLE...", help=f"Roles to run: {', '.join(KNOWN)}; or all, in a home marked demo."),
@@ -49,7 +49,8 @@ def choose(home: Home, roles: list[str]) -> list[str]:
                 "this home is not marked demo: one process with every role separates nobody's trust, so each role is "
                 "run by its own operator with `regie serve ROLE`"
             )
-        return list(KNOWN)
+        # A home that was made before there was an auditor has none: everything else of it works as before.
+        return [role for role in KNOWN if role != "auditor" or role in home.addresses]
     wrong = [role for role in roles if role not in KNOWN]
     if wrong:
         raise HomeError(f"there is no role {wrong[0]} to serve: choose from {', '.join(KNOWN)}, or all")
@@ -101,13 +102,14 @@ async def _announce(home: Home, served: Serving, output: Output) -> None:
     where = ", ".join(f"{role} at {address}" for role, address in served.addresses.items())
     output.note(f"ready: {where}")
     pages = _pages(home, output) if "viewer" in served.addresses else {}
+    console = _console(home, output) if "auditor" in served.addresses else {}
     if output.as_json:
-        output.line({"ready": True, "addresses": served.addresses, **pages})
+        output.line({"ready": True, "addresses": served.addresses, **pages, **console})
 
 
 def _pages(home: Home, output: Output) -> dict[str, str]:
     """Say where the residents' pages are, and in a demo as whom one can log in there."""
-    from gateway.viewer.settings import demo_names, desk_settings, viewer_settings
+    from gateway.viewer.settings import demo_names, demo_staff, desk_settings, viewer_settings
 
     origin = viewer_settings(home).origin
     names = demo_names(home)
@@ -115,5 +117,15 @@ def _pages(home: Home, output: Output) -> dict[str, str]:
     if "desk" not in home.addresses:
         return {"pages": origin}
     desk = desk_settings(home).origin
-    output.note(f"pages for the desk's staff: {desk}")
+    staff = demo_staff(home)
+    output.note(f"pages for the desk's staff: {desk}" + (f" (log in as {', '.join(staff)})" if staff else ""))
     return {"pages": origin, "desk": desk}
+
+
+def _console(home: Home, output: Output) -> dict[str, str]:
+    """Say where the auditor's console is, and in a demo as whom one can log in there."""
+    from gateway.auditor.settings import audit_settings, demo_auditors
+
+    origin, names = audit_settings(home).origin, demo_auditors(home)
+    output.note(f"the auditor's console: {origin}" + (f" (log in as {', '.join(names)})" if names else ""))
+    return {"console": origin}

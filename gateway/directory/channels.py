@@ -71,7 +71,7 @@ def explain(home: Home, organisation: Organisation, role: Role, clock: Clock = s
 
     Blocks for at most a few seconds: call it in a thread. Checks our own certificate first, then does the handshake.
     """
-    return _own_certificate(home, organisation, clock()) or _connection(home, organisation, role)
+    return own_certificate(home, organisation, clock()) or _connection(home, organisation, role)
 
 
 def _address(home: Home, role: Role) -> str:
@@ -81,7 +81,7 @@ def _address(home: Home, role: Role) -> str:
         raise RegieError(UNREACHABLE[role], f"this home has no address of the {role}: see regie.toml") from None
 
 
-def _own_certificate(home: Home, organisation: Organisation, now_ms: int) -> RegieError | None:
+def own_certificate(home: Home, organisation: Organisation, now_ms: int) -> RegieError | None:
     """Say what is wrong with the certificate we show, as far as we can tell ourselves."""
     ours = x509.load_pem_x509_certificate(organisation.certificate)
     now = datetime.fromtimestamp(now_ms / 1000, UTC)

@@ -32,15 +32,16 @@ from gateway.witness.home import found_witness
 SETTINGS = "regie.toml"
 PORTS = range(20_000, 32_000)
 """Below the ports that Linux hands out to outgoing connections."""
-SERVED = ("gateway", "pseudonyms", "ledger", "viewer")
+SERVED = ("gateway", "pseudonyms", "ledger", "viewer", "auditor")
 """Roles with an address."""
 AGENCY_KEYS = ("sign", "hpke", "closing", "hedge")
 """An agency of any kind may be named as recipient of a prohibited purpose, so each has a recipient's keys too."""
 KEYS_OF: dict[Kind, tuple[str, ...]] = {
     "gateway": ("sign", "master"),
     "pseudonyms": ("sign", "hpke", "master"),
-    "ledger": ("sign", "hpke", "closing", "log"),
+    "ledger": ("sign", "hpke", "closing", "log", "ldv"),
     "viewer": ("sign", "hpke", "hedge"),
+    "auditor": ("sign", "audit"),
 }
 Rng = Callable[[int], bytes]
 OnStep = Callable[[str], None]
@@ -174,6 +175,8 @@ def _found(participant: NewParticipant, authority: Authority, now_ms: int, rng: 
 def _new_key(name: str, participant: NewParticipant, rng: Rng) -> str:
     if name == "hpke":
         return hpke.generate(rng).hex()
+    if name == "ldv":
+        return rng(64).hex()
     if name == "closing":
         return f"{group.random_scalar(rng):064x}"
     if name == "log":
@@ -237,7 +240,9 @@ def _settings(
     demo: bool,
 ) -> str:
     served = (*SERVED, *(("desk",) if demo else ()), "log", "witness")
-    ports = dict(zip(served, free_ports(len(served)), strict=True))
+    metered = (*SERVED, "witness")
+    free = free_ports(len(served) + len(metered))
+    ports, watched = dict(zip(served, free, strict=False)), dict(zip(metered, free[len(served) :], strict=True))
     lines = [
         "# A home of Regie, made by `regie init`.",
         "# demo: every role may run on this machine. Convenient, and no separation of trust.",
@@ -253,11 +258,19 @@ def _settings(
         "[addresses]",
         *(f'{role} = "127.0.0.1:{port}"' for role, port in ports.items()),
         "",
+        "[addresses.metrics]",
+        "# /metrics and /healthz of each role: for its operator only.",
+        *(f'{role} = "127.0.0.1:{port}"' for role, port in watched.items()),
+        "",
         "[viewer]",
         "# How browsers reach the residents' pages: in production https, through a proxy that does TLS. How residents",
         "# log in: [viewer.login], see docs/viewer.md; a demo has a login of its own.",
         f'origin = "http://127.0.0.1:{ports["viewer"]}"',
         *([f'desk_origin = "http://127.0.0.1:{ports["desk"]}"'] if demo else ()),
+        "",
+        "[auditor]",
+        "# How browsers reach the auditor's console. Who gets in: [auditor.login] or tls = true, see docs/auditor.md.",
+        f'origin = "http://127.0.0.1:{ports["auditor"]}"',
         "",
         "[witnesses]",
         "# How many of them must have cosigned a checkpoint before it is published. In production: others' witnesses.",

@@ -65,6 +65,7 @@ SERVED: Mapping[str, Mapping[str, frozenset[str]]] = {
         LOG + "GetConsistencyProof": EVERYBODY,
         LOG + "GetPublicEvents": EVERYBODY,
         LOG + "GetEvents": AGENCIES | {"ledger", "viewer", "auditor"},
+        LOG + "RecordAccess": frozenset({"auditor"}),
     },
 }
 """Which kinds of organisation may call which method of a role. A method that is not here serves nobody."""

@@ -11,10 +11,10 @@ from typing import Literal, get_args
 
 from consent_ledger.errors import RegieError
 
-Kind = Literal["gateway", "pseudonyms", "ledger", "viewer", "energy_supplier", "tax_office", "municipality"]
+Kind = Literal["gateway", "pseudonyms", "ledger", "viewer", "auditor", "energy_supplier", "tax_office", "municipality"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-OPERATORS: tuple[Kind, ...] = KINDS[:4]
-AGENCIES: tuple[Kind, ...] = KINDS[4:]
+OPERATORS: tuple[Kind, ...] = KINDS[:5]
+AGENCIES: tuple[Kind, ...] = KINDS[5:]
 PRIVATE_KINDS = frozenset({"energy_supplier"})
 """Private parties are told apart from public ones everywhere (R11)."""
 COLUMNS = ("oin", "kind", "name", "population")
@@ -33,7 +33,7 @@ class NewParticipant:
 
     @property
     def is_operator(self) -> bool:
-        """Whether it runs one of the four roles, instead of being an agency."""
+        """Whether it runs one of the roles, instead of being an agency."""
         return self.kind in OPERATORS
 
     @property

@@ -35,6 +35,9 @@ _OURS = frozenset(
 """What the next operator says about us or itself: no concern of our caller, who can only try again later."""
 
 
+_STAGES = {"LEDGER_UNAVAILABLE": "ask ledger", "EVALUATOR_UNAVAILABLE": "ask pseudonyms"}
+
+
 def seconds_left(context: Context, most: float) -> float:
     """Return how long the next operator may take: at most ``most`` seconds, and less than our caller waits."""
     remaining = context.time_remaining()
@@ -46,7 +49,8 @@ def seconds_left(context: Context, most: float) -> float:
 async def ask(method: Callable[..., Awaitable[A]], request: object, seconds: float, unavailable: str) -> A:
     """Call the next operator; raises RegieError: its refusal of the message, or ``unavailable``."""
     try:
-        return await method(request, timeout=seconds, metadata=traces.outgoing())
+        with traces.stage(_STAGES[unavailable], traces.CLIENT):
+            return await method(request, timeout=seconds, metadata=traces.outgoing())
     except grpc.aio.AioRpcError as error:
         refusal = from_rpc(error, unavailable)
         if refusal.reason not in _OURS:

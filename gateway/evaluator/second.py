@@ -55,7 +55,8 @@ class SecondEvaluator(evaluator_pb2_grpc.EvaluatorServiceServicer):
         )
         await self._database.run(lambda connection: stores.claim_and_charge(connection, once, charge))
         loop = asyncio.get_running_loop()
-        ledger, recipient = await loop.run_in_executor(self._pool, self._second_signals, header, request)
+        with traces.stage("evaluate"):
+            ledger, recipient = await loop.run_in_executor(self._pool, self._second_signals, header, request)
         return pb.EvaluateSignalsResponse(ledger_elements=ledger, recipient_elements=recipient)
 
     def _second_signals(self, header: BatchHeader, request: pb.EvaluateSignalsRequest) -> tuple[bytes, bytes]:

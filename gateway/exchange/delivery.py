@@ -13,12 +13,14 @@ from consent_ledger.errors import RegieError
 from consent_ledger.hashing import sha256
 from consent_ledger.registry import Participant
 from consent_ledger.v1 import decisions_pb2, decisions_pb2_grpc, events_pb2
+from consent_ledger.v1.batch_pb2 import BatchHeader
 from gateway.database import Database
 from gateway.directory.identity import require_same
 from gateway.evaluator.hop import ask
 from gateway.exchange import inbox
 from gateway.exchange.inbox import Kept, Offered
 from gateway.settings import Means
+from gateway.telemetry import traces
 from gateway.v1 import exchange_pb2 as pb
 from gateway.validation import parse
 
@@ -109,6 +111,11 @@ class Deliverer:
             room -= kept.delivered_size
             if room >= 0 or not chosen:
                 chosen.append((kept, signed))
+        if len(chosen) == 1:  # of several, a span of the whole call cannot say between whom
+            header = parse(BatchHeader, chosen[0][0].header, "header")
+            traces.describe(
+                purpose=header.purpose, sender=header.sender, recipient=header.recipient, count=header.count
+            )
         answers = await asyncio.gather(*(self._release(kept, signed, seconds) for kept, signed in chosen))
         delivered = [answer for answer in answers if not isinstance(answer, RegieError)]
         if not delivered:
@@ -130,7 +137,8 @@ class Deliverer:
         """Ask the ledger first. A crash after its answer: the recipient pulls again and gets the same release."""
         try:
             request = decisions_pb2.ReleaseRequest(pull=signed)
-            release = await ask(self._ledger.Release, request, seconds, "LEDGER_UNAVAILABLE")
+            with traces.continuing(kept.traceparent):  # whoever pulls, and however many at once
+                release = await ask(self._ledger.Release, request, seconds, "LEDGER_UNAVAILABLE")
         except RegieError as refusal:
             return refusal
         await self._database.run(

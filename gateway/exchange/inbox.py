@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from consent_ledger.errors import RegieError
@@ -48,6 +48,7 @@ class Kept:
     evaluated: bytes = field(repr=False)
     expires_ms: int
     retain_until_ms: int
+    traceparent: str = ""
 
     @property
     def delivered_size(self) -> int:
@@ -78,6 +79,7 @@ class Offered:
     header: bytes
     permitted: int
     leased_until_ms: int
+    traceparent: str = ""
 
 
 _COLUMNS = [WAITING.c[name] for name in Kept.__dataclass_fields__]
@@ -130,7 +132,7 @@ def lease(connection: Connection, recipient: str, most: int, now_ms: int, lease_
     free = (WAITING.c.recipient == recipient) & _OFFERED
     free &= (WAITING.c.leased_until_ms <= now_ms) & (WAITING.c.expires_ms > now_ms)
     found = connection.execute(
-        select(WAITING.c.number, WAITING.c.header, WAITING.c.permitted)
+        select(WAITING.c.number, WAITING.c.header, WAITING.c.permitted, WAITING.c.traceparent)
         .where(free)
         .order_by(WAITING.c.number)
         .limit(most)
@@ -138,7 +140,24 @@ def lease(connection: Connection, recipient: str, most: int, now_ms: int, lease_
     until = now_ms + lease_ms
     numbers = [row.number for row in found]
     connection.execute(update(WAITING).where(WAITING.c.number.in_(numbers)).values(leased_until_ms=until))
-    return [Offered(row.header, row.permitted, until) for row in found]
+    return [Offered(row.header, row.permitted, until, row.traceparent) for row in found]
+
+
+def count_waiting(connection: Connection, now_ms: int) -> int:
+    """Return how many signals wait for their recipients."""
+    return int(connection.execute(waiting_query(now_ms)).scalar_one() or 0)
+
+
+def waiting_query(now_ms: int) -> Select[int]:
+    """Return the query for it: one index answers it, since rows are as large as their ciphertexts."""
+    return select(func.sum(WAITING.c.permitted)).where(_OFFERED & (WAITING.c.expires_ms > now_ms))
+
+
+def first_expiry(connection: Connection, now_ms: int) -> int | None:
+    """Return when the first of the signals that wait is gone (ms), or None when nothing waits."""
+    waits = _OFFERED & (WAITING.c.expires_ms > now_ms) & (WAITING.c.permitted > 0)
+    found = connection.execute(select(func.min(WAITING.c.expires_ms)).where(waits)).scalar_one()
+    return None if found is None else int(found)
 
 
 def next_lease_end(connection: Connection, recipient: str, now_ms: int) -> int | None:

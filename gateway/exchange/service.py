@@ -56,7 +56,12 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServiceServicer):
         offers = await self._deliverer.offer(caller.oin, request.max_batches, wait)
         return pb.PullResponse(
             offers=[
-                pb.Offer(header=offer.header, permitted=offer.permitted, leased_until_ms=offer.leased_until_ms)
+                pb.Offer(
+                    header=offer.header,
+                    permitted=offer.permitted,
+                    leased_until_ms=offer.leased_until_ms,
+                    traceparent=offer.traceparent,
+                )
                 for offer in offers
             ]
         )

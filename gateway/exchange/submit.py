@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,11 +28,14 @@ from gateway.evaluator.keys import EvaluatorKeys
 from gateway.exchange import inbox, refusals
 from gateway.exchange.inbox import Answered, Kept
 from gateway.settings import Means
+from gateway.telemetry import traces
 from gateway.telemetry.logs import get_logger
 from gateway.v1 import evaluator_pb2, evaluator_pb2_grpc
 
 T = TypeVar("T")
 LABEL_DECISION = b"regie/s/decision/v1"
+Counted = Callable[[BatchHeader, Mapping[events_pb2.Outcome.ValueType, int]], None]
+"""Called once with the answers of a batch, when they are stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,9 @@ class Submitter:
         ledger: grpc.aio.Channel,
         stored: Callable[[str], None],
         means: Means,
+        counted: Counted = lambda _header, _outcomes: None,
     ) -> None:
+        self._counted = counted
         self._keys, self._database, self._registry = keys, database, registry
         self._second = evaluator_pb2_grpc.EvaluatorServiceStub(pseudonyms)
         self._decision = decisions_pb2_grpc.DecisionServiceStub(ledger)
@@ -73,7 +79,7 @@ class Submitter:
         if flight is None:
             if len(self._flights) >= self._settings.batches_in_flight:
                 raise RegieError("OVERLOADED", "too many batches at once: send this one again in a moment")
-            work = _Work(batch, header, once, seconds)
+            work = _Work(batch, header, once, seconds, traces.traceparent())
             flight = _Flight(once.hash, asyncio.create_task(self._decide_once(work)))
             self._flights[key] = flight
             flight.task.add_done_callback(lambda task: self._landed(key, task))
@@ -92,21 +98,24 @@ class Submitter:
 
     async def _decide_once(self, work: _Work) -> Answered:
         header = work.header
-        known = await self._database.run(lambda connection: inbox.find_answer(connection, work.once))
-        if known is not None:
-            return known
-        self._check(header)
-        registry = self._registry()
-        sender = registry.participant(header.sender).key_by_id(header.sender_key_id).public
-        admitted = await self._compute(gateway_side.admit, work.batch, sender, header.count, self._pool)
-        await self._claim(work)
-        first = await self._compute(self._first, admitted, header)
+        with traces.stage("admit"):
+            known = await self._database.run(lambda connection: inbox.find_answer(connection, work.once))
+            if known is not None:
+                return known
+            self._check(header)
+            registry = self._registry()
+            sender = registry.participant(header.sender).key_by_id(header.sender_key_id).public
+            admitted = await self._compute(gateway_side.admit, work.batch, sender, header.count, self._pool)
+            await self._claim(work)
+        with traces.stage("evaluate"):
+            first = await self._compute(self._first, admitted, header)
         for_ledger, for_recipient = await self._evaluate_again(work, *first)
         response = await self._ask_ledger(work, admitted, for_ledger)
-        decisions = self._verified(response, work, admitted, for_ledger)
-        kept = await self._compute(self._keep, work, admitted, decisions, for_recipient)
-        answer = Answered(response.decision_list, response.signature)
-        await self._store(work, answer, kept, decisions)
+        with traces.stage("keep"):
+            decisions = self._verified(response, work, admitted, for_ledger)
+            kept = await self._compute(self._keep, work, admitted, decisions, for_recipient)
+            answer = Answered(response.decision_list, response.signature)
+            await self._store(work, answer, kept, decisions)
         if kept is not None:
             self._stored(header.recipient)
         return answer
@@ -115,15 +124,21 @@ class Submitter:
         self, work: _Work, answer: Answered, kept: Kept | None, decisions: decisions_pb2.DecisionList
     ) -> None:
         header, most = work.header, self._settings.sender_refusals_per_hour
-        refused = sum(outcome != events_pb2.OUTCOME_ACCEPTED for outcome in decisions.outcomes)
+        outcomes = Counter(decisions.outcomes)
+        refused = header.count - outcomes[events_pb2.OUTCOME_ACCEPTED]
 
-        def store(connection: Connection) -> bool:
+        def store(connection: Connection) -> tuple[bool, bool]:
             if not inbox.store(connection, work.once, answer, kept):
-                return False
+                return False, False
             now_ms = self._clock()
-            return refusals.settle(connection, header.sender, header.count, refused=refused, now_ms=now_ms, most=most)
+            return True, refusals.settle(
+                connection, header.sender, header.count, refused=refused, now_ms=now_ms, most=most
+            )
 
-        if await self._database.run(store):
+        fresh, too_many = await self._database.run(store)
+        if fresh:
+            self._counted(header, outcomes)
+        if too_many:
             refusals.alarm(header.sender, most)
 
     async def _compute(self, function: Callable[..., T], *arguments: object) -> T:
@@ -237,6 +252,7 @@ class Submitter:
             evaluated=b"".join(evaluated[32 * i : 32 * i + 32] for i in at),
             expires_ms=header.expires_ms,
             retain_until_ms=self._clock() + retention_days * DAY_MS,
+            traceparent=work.traceparent,
         )
 
 
@@ -246,6 +262,7 @@ class _Work:
     header: BatchHeader
     once: stores.Request
     seconds: float
+    traceparent: str  # of the call that submitted it: delivery and outcome belong to its trace
 
 
 def _request_hash(batch: SealedBatch) -> bytes:

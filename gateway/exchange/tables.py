@@ -5,7 +5,7 @@ X, Y, toT2, toL and E_L are never stored: with recorded keys they would be worth
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, Text
+from sqlalchemy import Column, Index, Integer, LargeBinary, Text, text
 from sqlmodel import Field
 
 from gateway.database import Stored, table_of
@@ -33,6 +33,9 @@ class Waiting(Stored, table=True):
     __table_args__ = (
         Index("waiting_offers", "recipient", "number"),
         Index("waiting_expiry", "expires_ms"),
+        Index(
+            "waiting_open", "expires_ms", "permitted", "acknowledged_ms", sqlite_where=text("acknowledged_ms IS NULL")
+        ),
         {"sqlite_strict": True},
     )
 
@@ -56,6 +59,7 @@ class Waiting(Stored, table=True):
     leased_until_ms: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     delivered_ms: int | None = Field(default=None, sa_column=Column(Integer))
     acknowledged_ms: int | None = Field(default=None, sa_column=Column(Integer))
+    traceparent: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
 
 
 class Unresolved(Stored, table=True):

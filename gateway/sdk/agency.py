@@ -16,6 +16,8 @@ from consent_ledger.log.keys import AnyVerifier, parse_verifiers
 from consent_ledger.registry import Participant, Registry, check_separation
 from gateway.home import Home, Organisation
 from gateway.sdk.remote import UNREACHABLE, GrpcRemote, Pause, Remote, patiently
+from gateway.telemetry.provider import open_agency_tracing
+from gateway.telemetry.traces import Tracing
 
 if TYPE_CHECKING:
     from gateway.sdk.enrolment import Enrolment
@@ -42,6 +44,7 @@ class Agency:
     rng: Callable[[int], bytes]
     pause: Pause
     workers: ThreadPoolExecutor
+    tracing: Tracing
     _registry: Registry | None = field(default=None, init=False)
 
     @classmethod
@@ -59,11 +62,13 @@ class Agency:
         """Open the organisation ``oin`` of a home; raises HomeError when the home has no keys of it."""
         organisation = home.organisation(oin)
         link = remote or GrpcRemote(home, organisation, clock)
+        tracing, end_tracing = open_agency_tracing(home, organisation, clock)
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="regie") as workers:
             try:
-                yield cls(home, organisation, link, clock, rng, pause, workers)
+                yield cls(home, organisation, link, clock, rng, pause, workers, tracing)
             finally:
                 await link.close()
+                await asyncio.to_thread(end_tracing)
 
     @property
     def oin(self) -> str:

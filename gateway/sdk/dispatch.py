@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from consent_ledger.errors import RegieError
 from consent_ledger.v1 import events_pb2
@@ -16,6 +16,8 @@ from gateway.sdk.remote import UNREACHABLE, patiently
 from gateway.sdk.rows import Prepared
 from gateway.sdk.sealing import Letter, read_answer, seal
 from gateway.sdk.severity import severity_of
+from gateway.telemetry import traces
+from gateway.telemetry.traces import Journey
 from gateway.v1 import exchange_pb2
 
 BATCH_SIZE = 1000
@@ -92,7 +94,7 @@ class Dispatch:
             if batch.expires_ms <= self._agency.clock():
                 await self._outbox.abandon(batch)
             elif not self._stopped:
-                await self._launch(batch)
+                await self._launch(batch, self._journey(len(batch.keys), batch.traceparent))
         await self._drain()
 
     async def take(self, rows: Sequence[tuple[bytes, Prepared]]) -> None:
@@ -143,25 +145,46 @@ class Dispatch:
             for _, row, _ in rows:
                 self._answered(row.reference, TRY_LATER)
             return
-        agency = self._agency
-        inputs = [(key, SignalInput(row.message, ref, row.payload, severity_of(row.payload))) for key, row, ref in rows]
-        batch, refs = await asyncio.to_thread(seal, self._letter, inputs, agency.clock(), agency.rng, agency.workers)
-        # A crash from here on leaves the batch in the outbox: the next send settles it first.
+        journey = self._journey(len(rows))
+        with journey.within():
+            batch, refs = await self._seal(rows)
+        # A crash from here on leaves the batch in the outbox: the next send settles it first, in the same trace.
+        batch = replace(batch, traceparent=journey.traceparent)
         await self._outbox.store(self._run, batch, refs)
         self._rows.update((key, row) for key, row, _ in rows)
-        await self._launch(batch)
+        await self._launch(batch, journey)
 
-    async def _launch(self, batch: OpenBatch) -> None:
+    async def _seal(self, rows: Sequence[tuple[bytes, Prepared, bytes]]) -> tuple[OpenBatch, list[bytes]]:
+        agency = self._agency
+        with traces.stage("seal"):
+            inputs = [
+                (key, SignalInput(row.message, ref, row.payload, severity_of(row.payload))) for key, row, ref in rows
+            ]
+            return await asyncio.to_thread(seal, self._letter, inputs, agency.clock(), agency.rng, agency.workers)
+
+    def _journey(self, count: int, traceparent: str = "") -> Journey:
+        """Begin the trace of one batch, or go on with it; a caller that has a trace finds its batches there."""
+        letter, journey = self._letter, self._agency.tracing.begin("submission", traceparent)
+        with journey.within():
+            traces.describe(
+                purpose=letter.purpose.id, sender=letter.sender.oin, recipient=letter.recipient.oin, count=count
+            )
+        return journey
+
+    async def _launch(self, batch: OpenBatch, journey: Journey) -> None:
         await self._slots.acquire()
         self._raise_failure()
         if self._stopped:  # trouble came while this one waited for its turn: it stays in the outbox
             self._slots.release()
             self._leave(batch)
+            journey.end()
             return
         self._summary.batches += 1
-        task = asyncio.create_task(self._submit(batch))
+        with journey.within():
+            task = asyncio.create_task(self._submit(batch))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        task.add_done_callback(lambda _: journey.end())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -183,11 +206,13 @@ class Dispatch:
         agency = self._agency
         request = exchange_pb2.SubmitBatchRequest.FromString(batch.request)
         try:
-            answer = await patiently(lambda: agency.remote.submit(request), self._patience, agency.pause)
+            with traces.stage("submit", traces.CLIENT):
+                answer = await patiently(lambda: agency.remote.submit(request), self._patience, agency.pause)
         except RegieError as error:
             await self._refused(batch, error)
             return
-        verified = read_answer(answer, batch, self._letter.operators["ledger"], agency.log_verifiers)
+        with traces.stage("verify"):
+            verified = read_answer(answer, batch, self._letter.operators["ledger"], agency.log_verifiers)
         # The rows of a batch of an interrupted send are not known here: they are counted as the file names them.
         answers = zip(batch.keys, verified.outcomes, strict=True)
         named = [(self._rows.pop(key), outcome) for key, outcome in answers if key in self._rows]

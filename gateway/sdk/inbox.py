@@ -6,11 +6,12 @@ again. It leaves the inbox only when the caller says it is done with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 
-from sqlalchemy import Connection, UniqueConstraint, delete, select, update
+from sqlalchemy import ColumnElement, Connection, UniqueConstraint, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Field
 
@@ -19,7 +20,8 @@ from gateway.home import Organisation
 from gateway.sdk.local import local_database
 
 OFFERED, STORED, ACKNOWLEDGED = 0, 1, 2
-WAITING, HANDED_OVER_UNRESOLVED, HANDED_OVER = 0, 1, 2
+WAITING, HANDED_OVER_UNRESOLVED, HANDED_OVER, STOPPED = 0, 1, 2, 3
+"""STOPPED: a stop-use notice was acknowledged before the caller had it, so that it is never handed over."""
 
 
 class ReceivedBatch(Stored, table=True):
@@ -33,6 +35,7 @@ class ReceivedBatch(Stored, table=True):
     header: bytes
     expires_ms: int
     state: int = Field(default=OFFERED, index=True)
+    traceparent: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class ReceivedSignal(Stored, table=True):
@@ -82,6 +85,7 @@ class BatchRecord:
     batch_id: bytes
     header: bytes
     expires_ms: int
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +174,14 @@ class Inbox:
         query = query.where(_SIGNALS.c.handed_over.in_(states)).order_by(_SIGNALS.c.number)
         return await self._database.run(lambda c: [SignalRecord(*row) for row in c.execute(query)])
 
+    async def traceparents(self, header_hashes: Collection[bytes]) -> dict[bytes, str]:
+        """Return the traces of batches."""
+        return await traceparents(self._database, header_hashes)
+
     async def hand_over(self, number: int, state: int) -> None:
         """Note that the caller is done with a signal."""
-        done = update(_SIGNALS).where(_SIGNALS.c.number == number).values(handed_over=state)
+        still = (_SIGNALS.c.number == number) & (_SIGNALS.c.handed_over != STOPPED)
+        done = update(_SIGNALS).where(still).values(handed_over=state)
         await self._database.run(lambda c: c.execute(done))
 
 
@@ -188,12 +197,32 @@ def _store(
     connection.execute(stored.values(state=STORED))
 
 
+async def traceparents(database: Database, header_hashes: Collection[bytes]) -> dict[bytes, str]:
+    """Return the traces that batches of an inbox belong to, by header hash; of one without any, ""."""
+    query = select(_BATCHES.c.header_hash, _BATCHES.c.traceparent).where(_BATCHES.c.header_hash.in_(header_hashes))
+    return await database.run(lambda c: {row.header_hash: row.traceparent for row in c.execute(query)})
+
+
 async def find_signal(database: Database, batch_id: bytes, position: int) -> SignalRecord | None:
     """Return one stored signal of an open inbox; also while another process receives."""
     query = select(*(_SIGNALS.c[name] for name in SignalRecord.__dataclass_fields__))
     query = query.where((_SIGNALS.c.batch_id == batch_id) & (_SIGNALS.c.position == position))
     row = await database.run(lambda c: c.execute(query).first())
     return SignalRecord(*row) if row else None
+
+
+async def stop(organisation: Organisation, named: Collection[str]) -> None:
+    """Hand over none of these deliveries (``<batch id>-<position>``) that still wait; also while another receives."""
+    with local_database(organisation, "inbox", TABLES) as database:
+        for delivery_id in named:
+            batch, _, position = delivery_id.partition("-")
+            one = (_SIGNALS.c.batch_id == bytes.fromhex(batch)) & (_SIGNALS.c.position == int(position))
+            one &= _SIGNALS.c.handed_over.in_((WAITING, HANDED_OVER_UNRESOLVED))
+            await database.run(partial(_not_handed_over, one))
+
+
+def _not_handed_over(which: ColumnElement[bool], connection: Connection) -> None:
+    connection.execute(update(_SIGNALS).where(which).values(handed_over=STOPPED))
 
 
 async def received_between(database: Database, first_ms: int, end_ms: int) -> list[SignalRecord]:

@@ -73,6 +73,7 @@ class SentBatch(Stored, table=True):
     outcomes: bytes = b""
     answer: bytes | None = None
     signature: bytes | None = None
+    traceparent: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 TABLES: tuple[type[Stored], ...] = (SentRun, SentRow, SentBatch, later.ToldLater)
@@ -108,6 +109,7 @@ class OpenBatch:
     request: bytes
     keys: tuple[bytes, ...]
     expires_ms: int
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ class Outbox:
                 row.request,
                 tuple(row.keys[at : at + 32] for at in range(0, len(row.keys), 32)),
                 row.expires_ms,
+                row.traceparent,
             )
             for row in rows
         ]
@@ -251,6 +254,7 @@ def _store(connection: Connection, run: Run, batch: OpenBatch, references: Seque
             expires_ms=batch.expires_ms,
             run=run.id,
             outcomes=b"",
+            traceparent=batch.traceparent,
         )
     )
     number = int(made.lastrowid)

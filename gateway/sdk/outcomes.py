@@ -16,10 +16,11 @@ from gateway.database import Database
 from gateway.sdk import outcomestore
 from gateway.sdk.agency import Agency
 from gateway.sdk.describe import CHANNELS
-from gateway.sdk.inbox import SignalRecord, find_signal
+from gateway.sdk.inbox import SignalRecord, find_signal, traceparents
 from gateway.sdk.outcomestore import Reported
 from gateway.sdk.remote import UNREACHABLE, patiently
 from gateway.sdk.rows import OutcomeRow
+from gateway.telemetry import traces
 from gateway.v1 import exchange_pb2
 
 LABEL_OUTCOME = b"regie/s/outcome/v1"
@@ -40,6 +41,14 @@ class Reporter:
         """
         channel = _channel(row.channel)
         record = await self._find(row.delivery_id)
+        trails = await traceparents(self._database, [record.header_hash])
+        with self._agency.tracing.begin("outcome", trails.get(record.header_hash, "")):
+            traces.describe(purpose=record.purpose, sender=record.sender, recipient=self._agency.oin, count=1)
+            return await self._report(row, record, channel)
+
+    async def _report(
+        self, row: OutcomeRow, record: SignalRecord, channel: events_pb2.Channel.ValueType
+    ) -> tuple[int, bool]:
         content = _content(row)
         kept = Reported(
             record.header_hash,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from consent_ledger.errors import RegieError
@@ -33,11 +35,16 @@ from gateway.sdk.outcomestore import outcome_database
 from gateway.sdk.remote import UNREACHABLE, patiently
 from gateway.sdk.rows import OutcomeRow
 from gateway.sdk.unresolved import UnresolvedReporter
+from gateway.telemetry import traces
+from gateway.telemetry.propagation import sound
+from gateway.telemetry.traces import Journey
 from gateway.v1 import exchange_pb2, signals_pb2
 
 LABEL_PULL = b"regie/s/pull/v1"
 LABEL_ACKNOWLEDGE = b"regie/s/ack/v1"
 MOST_OFFERS = 8
+AT_ONCE = 1000
+"""Stored signals that are resolved together."""
 WAIT_SECONDS = 20
 RETRY_SECONDS = 2.0
 PATIENCE_SECONDS = 10.0
@@ -157,16 +164,35 @@ class Recipient:
         """Yield what is stored and not handed over, and what has become resolvable since."""
         records = await inbox.waiting(WAITING, HANDED_OVER_UNRESOLVED)
         registry = await self._agency.registry()
-        for at in range(0, len(records), 1000):
-            chunk = records[at : at + 1000]
+        for at in range(0, len(records), AT_ONCE):
+            chunk = records[at : at + AT_ONCE]
             with enrolment_database(self._agency.organisation) as enrolment:
                 references = await resolve(enrolment, [record.stored_index for record in chunk])
-            for record in chunk:
-                reference = references.get(record.stored_index)
-                resolved_later = record.handed_over == HANDED_OVER_UNRESOLVED and reference is not None
-                if resolved_later or (record.handed_over == WAITING and record.number not in given):
-                    given.add(record.number)
-                    yield _delivery(record, reference, registry, inbox)
+            due = [record for record in chunk if _is_due(record, references, given)]
+            trails = await inbox.traceparents({record.header_hash for record in due})
+            for header_hash, group in groupby(due, key=attrgetter("header_hash")):
+                of_batch = list(group)
+                journey = self._journey(of_batch, trails.get(header_hash, ""))
+                try:
+                    for record in of_batch:
+                        given.add(record.number)
+                        yield _delivery(record, references.get(record.stored_index), registry, inbox)
+                finally:
+                    journey.end()
+
+    def _journey(self, records: Sequence[SignalRecord], traceparent: str) -> Journey:
+        """Begin the span of handing over signals of one batch. It is not entered: the caller's work is not ours."""
+        first, journey = records[0], self._agency.tracing.begin("hand over", traceparent)
+        with journey.within():
+            traces.describe(purpose=first.purpose, sender=first.sender, recipient=self._agency.oin, count=len(records))
+        return journey
+
+
+def _is_due(record: SignalRecord, references: Mapping[bytes, str], given: Collection[int]) -> bool:
+    """Tell whether a signal is to be handed over now: once a run, and again when its resident is known at last."""
+    if record.handed_over == HANDED_OVER_UNRESOLVED:
+        return record.stored_index in references
+    return record.handed_over == WAITING and record.number not in given
 
 
 def _delivery(record: SignalRecord, reference: str | None, registry: Registry, inbox: Inbox) -> Delivery:
@@ -208,13 +234,25 @@ class _Puller:
 
     async def _round(self, wait_seconds: int) -> bool:
         for batch in await self._inbox.in_state(STORED):  # stored, and then we stopped before the gateway knew
-            await self._acknowledge(batch)
+            with self._journey(batch):
+                await self._acknowledge(batch)
         # Offers that an earlier run did not get to are still leased to us: pull them, and do not wait for new ones.
         left = [batch for batch in await self._inbox.in_state(OFFERED) if batch.header_hash not in self._bad]
         batches = left or await self._offers(wait_seconds)
         for batch in batches:
-            await self._fetch(batch)
+            with self._journey(batch):
+                await self._fetch(batch)
         return bool(batches)
+
+    def _journey(self, batch: BatchRecord) -> Journey:
+        """Go on with the trace that the batch was submitted in."""
+        header, _ = read_header(batch.header)
+        journey = self._agency.tracing.begin("delivery", batch.traceparent)
+        with journey.within():
+            traces.describe(
+                purpose=header.purpose, sender=header.sender, recipient=header.recipient, count=header.count
+            )
+        return journey
 
     async def _offers(self, wait_seconds: int) -> list[BatchRecord]:
         agency = self._agency
@@ -223,9 +261,11 @@ class _Puller:
         batches = []
         for offer in answer.offers:
             _, batch = read_header(offer.header)
+            batch = replace(batch, traceparent=sound(offer.traceparent))
             state = await self._inbox.state(batch.header_hash)
             if state not in {None, OFFERED}:
-                await self._acknowledge(batch)
+                with self._journey(batch):
+                    await self._acknowledge(batch)
             elif batch.header_hash not in self._bad:
                 batches.append(batch)
         await self._inbox.offered(batches)
@@ -261,7 +301,8 @@ class _Puller:
         agency = self._agency
         nonce = agency.rng(32)
         request = exchange_pb2.PullRequest(pulls=[await self._pull(batch, nonce)])
-        answer = await patiently(lambda: agency.remote.pull(request), PATIENCE_SECONDS, agency.pause)
+        with traces.stage("pull", traces.CLIENT):
+            answer = await patiently(lambda: agency.remote.pull(request), PATIENCE_SECONDS, agency.pause)
         if len(answer.deliveries) != 1:
             raise RegieError("PROOF_INVALID", f"expected one delivery, got {len(answer.deliveries)}", "deliveries")
         delivery = answer.deliveries[0]
@@ -277,18 +318,19 @@ class _Puller:
         self, delivery: exchange_pb2.Delivery, batch: BatchRecord, nonce: bytes, registry: Registry
     ) -> list[SignalRecord]:
         agency = self._agency
-        return await asyncio.to_thread(
-            open_delivery,
-            delivery,
-            batch,
-            nonce=nonce,
-            keys=self._keys,
-            registry=registry,
-            recipient=agency.oin,
-            log_verifier_key=agency.home.log_verifier_key,
-            now_ms=agency.clock(),
-            workers=agency.workers,
-        )
+        with traces.stage("open"):
+            return await asyncio.to_thread(
+                open_delivery,
+                delivery,
+                batch,
+                nonce=nonce,
+                keys=self._keys,
+                registry=registry,
+                recipient=agency.oin,
+                log_verifier_key=agency.home.log_verifier_key,
+                now_ms=agency.clock(),
+                workers=agency.workers,
+            )
 
     async def _pull(self, batch: BatchRecord, nonce: bytes) -> decisions_pb2.SignedPull:
         agency = self._agency
@@ -315,7 +357,8 @@ class _Puller:
             acknowledgement=decisions_pb2.AcknowledgeRequest(acknowledgement=said, signature=signature)
         )
         try:
-            await patiently(lambda: agency.remote.acknowledge(request), PATIENCE_SECONDS, agency.pause)
+            with traces.stage("acknowledge", traces.CLIENT):
+                await patiently(lambda: agency.remote.acknowledge(request), PATIENCE_SECONDS, agency.pause)
         except RegieError as error:
             if error.reason != "BATCH_UNKNOWN":  # expired in between: there is nothing left to acknowledge
                 raise

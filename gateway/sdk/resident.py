@@ -152,9 +152,11 @@ class ResidentPortal:
 
     # -- choosing -------------------------------------------------------------------------------------------------
 
-    async def change(self, rows: AllRows, capture: events_pb2.Capture, *what: What) -> list[Result]:
+    async def change(
+        self, rows: AllRows, capture: events_pb2.Capture, *what: What, change_ids: Sequence[bytes] = ()
+    ) -> list[Result]:
         """Record changes in order."""
-        return await self._writer.record(rows, capture, what)
+        return await self._writer.record(rows, capture, what, change_ids)
 
     async def view(self, rows: AllRows, capture: events_pb2.Capture, kind: events_pb2.ViewKind.ValueType) -> int:
         """Record that somebody looks."""
@@ -169,9 +171,10 @@ class ResidentPortal:
         purpose: str,
         text: str,
         about_index: int = 0,
+        change_id: bytes = b"",
     ) -> pb.QuestionInClear:
         """Ask an organisation a question."""
-        question_id = self._agency.rng(16)
+        question_id = change_id or self._agency.rng(16)
         asked = sealed_question(
             await self.registry(),
             self._agency.oin,
@@ -182,9 +185,11 @@ class ResidentPortal:
             about_index=about_index,
         )
         chosen = rows_of(rows, purpose)
-        index = only(await self._writer.record(chosen, capture, [asked], change_id=question_id))
+        (result,) = await self._writer.record(chosen, capture, [asked], [question_id])
+        if isinstance(result, RegieError) and result.reason != "NONCE_REUSED":
+            raise result  # reused: asked before, and sealed anew since, so it is the same question in other bytes
         record = await self.record(chosen, limit=1)
-        found = next((question for question in record.questions if question.log_index == index), None)
+        found = next((question for question in record.questions if question.question_id == question_id), None)
         if found is None:
             raise RegieError("INTERNAL", "the question is recorded, and not in the record")
         return self._reader.question(found)
@@ -200,9 +205,10 @@ class ResidentPortal:
         relation: events_pb2.Relation.ValueType,
         months: int,
         purposes: Sequence[str] = (),
+        change_id: bytes = b"",
     ) -> Invitation:
         """Add a representative and return the code for them."""
-        reference, code = self._agency.rng(16), codes.new_code(self._agency.rng)
+        reference, code = self._new_code("invitation", change_id)
         added = pb.AddRepresentative(
             reference=reference,
             mandate=mandate,
@@ -211,13 +217,16 @@ class ResidentPortal:
             purposes=purposes,
             code_hash=invitation_hash(reference, code),
         )
-        return Invitation(only(await self._writer.record(rows, capture, [added])), reference, codes.shown(code))
+        index = only(await self._writer.record(rows, capture, [added], _ids(change_id)))
+        return Invitation(index, reference, codes.shown(code))
 
-    async def accept(self, rows: AllRows, login: bytes, code: str) -> pb.RepresentativeRecord:
+    async def accept(
+        self, rows: AllRows, login: bytes, code: str, *, change_id: bytes = b""
+    ) -> pb.RepresentativeRecord:
         """Take up an invitation; raises BEYOND_MANDATE."""
         capture = events_pb2.Capture(via=events_pb2.CAPTURED_VIA_REPRESENTATIVE)
         taken = pb.AcceptRepresentative(who=login, code=normal_code(code))
-        only(await self._writer.record(rows, capture, [taken]))
+        only(await self._writer.record(rows, capture, [taken], _ids(change_id)))
         return await self.mandate(rows, login)
 
     async def mandate(self, rows: AllRows, login: bytes) -> pb.RepresentativeRecord:
@@ -236,14 +245,23 @@ class ResidentPortal:
         capture: events_pb2.Capture,
         channel: events_pb2.CodeChannel.ValueType,
         person: Person,
+        *,
+        change_id: bytes = b"",
     ) -> DeskCode:
         """Record that a code was sent, then send it: what is not recorded proves nothing."""
-        case_id, code = self._agency.rng(16), codes.new_code(self._agency.rng)
+        case_id, code = self._new_code("desk-code", change_id)
         issued = pb.IssueCode(case_id=case_id, channel=channel, code_hash=presence_hash(case_id + code.encode()))
-        only(await self._writer.record(rows, capture, [issued]))
+        only(await self._writer.record(rows, capture, [issued], _ids(change_id)))
         expires_ms = self._agency.clock() + CODE_MS[channel]
         await asyncio.to_thread(self._post.send, channel, person, codes.shown(code), expires_ms)
         return DeskCode(case_id, expires_ms)
+
+    def _new_code(self, use: str, change_id: bytes) -> tuple[bytes, str]:
+        """Return a reference (16 bytes) and a code; the same again for the same change, to nobody without our key."""
+        if not change_id:
+            return self._agency.rng(16), codes.new_code(self._agency.rng)
+        made = KeyedHash(self._agency.organisation, use)(change_id)
+        return made[:16], codes.new_code(lambda size: made[16 : 16 + size])
 
     # -- erasure --------------------------------------------------------------------------------------------------
 
@@ -251,9 +269,13 @@ class ResidentPortal:
         """Return what would be erased."""
         return await self._read(lambda remote: remote.preview_erasure(pb.PreviewErasureRequest(rows=rows)))
 
-    async def erase(self, rows: AllRows, capture: events_pb2.Capture) -> pb.Erased:
+    async def erase(self, rows: AllRows, capture: events_pb2.Capture, *, change_id: bytes = b"") -> pb.Erased:
         """Erase everything about these rows."""
-        return await self._writer.erase(rows, capture)
+        return await self._writer.erase(rows, capture, change_id)
+
+
+def _ids(change_id: bytes) -> list[bytes]:
+    return [change_id] if change_id else []
 
 
 def _resident(person: Person, now_ms: int) -> Resident:

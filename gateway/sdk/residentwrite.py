@@ -36,13 +36,14 @@ class Writer:
         self._hash = KeyedHash(agency.organisation, "portal-rows")
 
     async def record(
-        self, rows: AllRows, capture: events_pb2.Capture, what: Sequence[Message], *, change_id: bytes = b""
+        self, rows: AllRows, capture: events_pb2.Capture, what: Sequence[Message], change_ids: Sequence[bytes] = ()
     ) -> list[Result]:
         """Record changes; raises RegieError when the ledger cannot be reached, or its receipt does not verify."""
         results: dict[int, Result] = {}
+        ids = change_ids or [self._agency.rng(16) for _ in what]
         todo = list(range(len(what)))
         for _ in range(_TRIES):
-            request = await self._request(rows, capture, [what[number] for number in todo], change_id)
+            request = await self._request(rows, capture, [(ids[number], what[number]) for number in todo])
             results.update(zip(todo, await self._send(request), strict=True))
             todo = [number for number in todo if _is_stale(results[number])]
             if not todo:
@@ -50,14 +51,12 @@ class Writer:
         return [results[number] for number in range(len(what))]
 
     async def _request(
-        self, rows: AllRows, capture: events_pb2.Capture, what: Sequence[Message], change_id: bytes
+        self, rows: AllRows, capture: events_pb2.Capture, what: Sequence[tuple[bytes, Message]]
     ) -> pb.RecordRequest:
         times = await self.times(rows, len(what))
         request = pb.RecordRequest()
-        for each, created_ms in zip(what, times, strict=True):
-            change = request.changes.add(
-                change_id=change_id or self._agency.rng(16), created_ms=created_ms, capture=capture
-            )
+        for (change_id, each), created_ms in zip(what, times, strict=True):
+            change = request.changes.add(change_id=change_id, created_ms=created_ms, capture=capture)
             fill(change, rows, each)
         return request
 
@@ -67,11 +66,13 @@ class Writer:
         receipt = read_recorded(answer, request, await agency.registry(), agency.log_verifiers)
         return [_result(result) for result in receipt.results]
 
-    async def erase(self, rows: AllRows, capture: events_pb2.Capture) -> pb.Erased:
+    async def erase(self, rows: AllRows, capture: events_pb2.Capture, change_id: bytes = b"") -> pb.Erased:
         """Erase everything about these rows; raises as ``record``."""
         agency = self._agency
         (created_ms,) = await self.times(rows, 1)
-        request = pb.EraseRequest(change_id=agency.rng(16), rows=rows, created_ms=created_ms, capture=capture)
+        request = pb.EraseRequest(
+            change_id=change_id or agency.rng(16), rows=rows, created_ms=created_ms, capture=capture
+        )
         answer = await patiently(lambda: agency.remote.erase(request), PATIENCE_SECONDS, agency.pause)
         return read_erased(answer, request, await agency.registry(), agency.log_verifiers).erased
 

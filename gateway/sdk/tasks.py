@@ -17,6 +17,7 @@ from consent_ledger.service.validation import parse
 from consent_ledger.v1 import consents_pb2, decisions_pb2, events_pb2
 from gateway.crypto import hpke, signatures
 from gateway.crypto.ledger_side import INFO_TASK, INFO_TASKS
+from gateway.sdk import inbox
 from gateway.sdk.agency import Agency
 from gateway.sdk.remote import patiently
 from gateway.v1 import exchange_pb2
@@ -126,10 +127,13 @@ class Tasks:
     async def acknowledge(self, log_index: int, *, how: str) -> int:
         """Say that the use of what a notice names has stopped; returns the log index.
 
+        What of it still waits in this organisation's inbox is handed over no more: first that, then it is said.
         ``how`` is "stopped" or "deleted". Raises RegieError FIELD_INVALID for another, ENTRY_UNKNOWN for no such task.
         """
         if how not in STOP_USES:
             raise RegieError("FIELD_INVALID", f"expected one of {', '.join(STOP_USES)}", "how")
+        found = [one for one in await self.notices(everything=True) if one.log_index == log_index]
+        await inbox.stop(self._agency.organisation, [name for notice in found for name in notice.delivery_ids])
         return await self._report(decisions_pb2.TaskReport(log_index=log_index, stop_use=STOP_USES[how]))
 
     async def _list(self, *, everything: bool) -> list[decisions_pb2.Task]:

@@ -11,6 +11,7 @@ import sys
 from typing import TextIO
 
 import structlog
+from opentelemetry import trace
 from structlog.typing import EventDict, WrappedLogger
 
 _OF_LINES = ("event", "level", "timestamp", "logger")
@@ -18,8 +19,16 @@ _OF_CALLS = ("role", "address", "method", "reason", "status", "seconds")
 _OF_FAULTS = ("incident", "exception_type", "where")
 _OF_EXCHANGES = ("oin", "sender", "recipient", "purpose", "count")
 _OF_LOGS = ("witness", "size")
-ALLOWED_KEYS = frozenset((*_OF_LINES, *_OF_CALLS, *_OF_FAULTS, *_OF_EXCHANGES, *_OF_LOGS))
+_OF_TRACES = ("trace_id",)
+ALLOWED_KEYS = frozenset((*_OF_TRACES, *_OF_LINES, *_OF_CALLS, *_OF_FAULTS, *_OF_EXCHANGES, *_OF_LOGS))
 LONGEST_VALUE = 200
+
+
+def name_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Add the trace that a line belongs to, if any; nobody else says which."""
+    span = trace.get_current_span().get_span_context()
+    event.pop("trace_id", None)
+    return {**event, "trace_id": f"{span.trace_id:032x}"} if span.is_valid else event
 
 
 def keep_allowed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -51,6 +60,7 @@ def configure(stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            name_trace,
             keep_allowed,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),

@@ -6,6 +6,7 @@ from consent_ledger.clock import DAY_MS, system_clock
 
 DAYS_AGO = 62
 """Who first tries it alone has 28 days in all, and what a recipient did is due after 30; so the story starts before."""
+HOUR_MS = 3_600_000
 
 
 class DemoClock:
@@ -19,11 +20,12 @@ class DemoClock:
         """Return the time in the story."""
         return system_clock() - self._behind_ms
 
-    def advance(self, days: int) -> None:
-        """Let days pass; raises ValueError when that would be the future."""
-        if not 0 <= days * DAY_MS <= self._behind_ms:
-            raise ValueError(f"{days} days from here is not between here and now")
-        self._behind_ms -= days * DAY_MS
+    def advance(self, days: int = 0, *, hours: int = 0) -> None:
+        """Let time pass; raises ValueError when that would be the future."""
+        forward_ms = days * DAY_MS + hours * HOUR_MS
+        if not 0 <= forward_ms <= self._behind_ms:
+            raise ValueError(f"{days} days and {hours} hours from here is not between here and now")
+        self._behind_ms -= forward_ms
 
     def arrive(self) -> None:
         """Come to the present, so that what was made can be served with the system's clock."""

@@ -15,6 +15,7 @@ from gateway.directory.participants import NewParticipant
 from gateway.home import Home
 from gateway.sdk.publiclog import public_log
 from gateway.town.arrears_scenes import ARREARS_SCENES, TWO_WEEKS_LATER
+from gateway.town.auditor_day import a_question_nobody_answers, last_day
 from gateway.town.clock import DemoClock
 from gateway.town.count import Count
 from gateway.town.generator import ARREARS_PURPOSE, INCOME_PURPOSE, Town
@@ -31,7 +32,7 @@ from gateway.town.participants import (
 )
 from gateway.town.people import Resident
 from gateway.town.petra_scenes import THIS_WEEK, TWO_MONTHS_AGO
-from gateway.town.story import Play, Report, Words
+from gateway.town.story import Play, Report, Scene, Words
 from gateway.town.tell import Teller
 from gateway.town.world import World
 from gateway.witness.quorum import quorum_of
@@ -59,7 +60,7 @@ async def play(home: Home, town: Town, clock: DemoClock, teller: Teller) -> Coun
         clock.advance(SIX_WEEKS_AND_A_HALF)
         await _ordinary_day(world, teller)
         teller.chapter(Words("Een inkomen daalt", "An income falls"))
-        await _tell(world, teller, INCOME_SCENES)
+        await _tell(world, teller, (*INCOME_SCENES, a_question_nobody_answers))
         teller.chapter(Words("Een energierekening blijft liggen", "An energy bill is left unpaid"))
         await _tell(world, teller, ARREARS_SCENES)
         clock.advance(TWO_WEEKS_AND_A_DAY)
@@ -69,6 +70,10 @@ async def play(home: Home, town: Town, clock: DemoClock, teller: Teller) -> Coun
         await _tell(world, teller, TWO_WEEKS_LATER)
         teller.chapter(Words("Deze week: Petra", "This week: Petra"))
         await _tell(world, teller, THIS_WEEK)
+        teller.chapter(Words("Een dag voor de toezichthouder", "A day for the auditor"))
+        for scene in await last_day(world, clock, teller):
+            _say(world, teller, scene)
+        await _collect(world, teller)
         await _check(world, teller)
     clock.arrive()
     world.count.seconds = monotonic() - begun
@@ -128,10 +133,13 @@ def _received(municipality: NewParticipant, number: int, known: int) -> Words:
 
 async def _tell(world: World, teller: Teller, scenes: Sequence[Play]) -> None:
     for scene_of in scenes:
-        scene = await scene_of(world)
-        world.count.scenes += 1
-        world.count.scenes_wrong += not scene.holds
-        teller.scene(scene)
+        _say(world, teller, await scene_of(world))
+
+
+def _say(world: World, teller: Teller, scene: Scene) -> None:
+    world.count.scenes += 1
+    world.count.scenes_wrong += not scene.holds
+    teller.scene(scene)
 
 
 async def _is_witnessed(home: Home, size: int) -> bool:

@@ -22,6 +22,7 @@ WHAT_ROLES_SEE = {
     "pseudonyms": ("zender, ontvanger, doel, aantallen", "sender, recipient, purpose, counts"),
     "ledger": ("keuzes onder een pseudoniem, geen inhoud", "choices under a pseudonym, no content"),
     "viewer": ("legt keuzes vast, leest geen signalen", "records choices, reads no signals"),
+    "auditor": ("elk besluit, onder nummers van een zaak", "each decision, under numbers of a case"),
     "energy_supplier": ("de eigen klanten", "its own clients"),
     "tax_office": ("de eigen klanten", "its own clients"),
     "municipality": ("wat is vrijgegeven, en niets anders", "what was released, and nothing else"),
@@ -127,6 +128,20 @@ class Teller:
         """Show where residents see all of this, and as whom one can log in."""
         self.console.print("\nKijk als inwoner in een browser:  [dim]In a browser, as a resident:[/dim]\n")
         self.console.print(f"{origin}    ({', '.join(names)})", soft_wrap=True, highlight=False, markup=False)
+
+    def desk(self, origin: str, names: Sequence[str]) -> None:
+        """Show where staff helps a resident, and as whom one can log in."""
+        self.console.print("\nKijk als medewerker aan de balie:  [dim]At the desk, as its staff:[/dim]\n")
+        self.console.print(f"{origin}    ({', '.join(names)})", soft_wrap=True, highlight=False, markup=False)
+        self.console.print("De code van de inwoner staat in de map data/post van de viewer.")
+        self.console.print("[dim]The resident's code is in the viewer's folder data/post.[/dim]")
+
+    def console_of(self, origin: str, names: Sequence[str]) -> None:
+        """Show where an auditor follows all of this, and how one logs in there."""
+        self.console.print("\nKijk als toezichthouder:  [dim]As an auditor:[/dim]\n")
+        self.console.print(f"{origin}    ({', '.join(names)})", soft_wrap=True, highlight=False, markup=False)
+        self.console.print("Vul een zaak in, zoals 2026-001. Elke blik staat daarna in het logboek.")
+        self.console.print("[dim]Name a case, such as 2026-001. Every look is in the log afterwards.[/dim]")
 
 
 def how_to_go_on(home: Path) -> str:

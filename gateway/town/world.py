@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -38,6 +39,7 @@ T = TypeVar("T")
 _BY_WEB = events_pb2.Capture(via=events_pb2.CAPTURED_VIA_WEB, by="self", language="nl")
 Progress = Callable[[int], None]
 MONTHS = "6"
+LATER = "probeer_later"
 
 
 @dataclass(slots=True)
@@ -124,12 +126,19 @@ class World:
 
     async def report_arrears(self, person: Person, report: Report) -> str:
         """Send a signal about a bill, under a reference of its own."""
-        day = formats.today(self.clock()).isoformat()
-        reference = f"demo-{next(self._references)}"
-        bill = Arrears(reference, person.resident, "2", "nee", "nee", day, "reminder;contact")
-        values = {name: str(value) for name, value in asdict(bill).items() if name != "resident"}
-        row = formats.arrears_row(self._record(person.resident, values), formats.today(self.clock()))
-        return await self._report(person, report, row)
+        return await self._report(person, report, self._arrears_row(person.resident))
+
+    async def report_many(self, report: Report, residents: Sequence[Resident]) -> Counter[str]:
+        """Send a signal about a bill of each, at once, and return what was answered; what is told "later" is not."""
+        made = [self._arrears_row(resident) for resident in residents]
+        sender = self.agencies[report.sender.oin].sender()
+        summary = await sender.send(made, purpose=report.purpose, recipient=report.recipient.oin, patience=0.0)
+        answers = Counter({answer: count for answer, count in summary.counts.items() if answer != LATER})
+        if summary.counts[LATER] != len(residents):  # slowed down, all of it, is an answer that scenes expect
+            _raise_trouble(summary)
+            self.about.update(About(resident, report.purpose) for resident in residents)
+        self.count.answers.update(answers)
+        return answers
 
     async def report_income(self, person: Person, report: Report) -> str:
         """Send a signal about an income, under a reference of its own."""
@@ -216,6 +225,12 @@ class World:
             await tasks.answer(question.reference, text)
         return len(asked)
 
+    async def left_lying(self, municipality: NewParticipant) -> tuple[int, int]:
+        """Return how many questions a municipality is late with, and how many stop-use notices wait for it."""
+        tasks, now_ms = Tasks(self.agencies[municipality.oin]), self.clock()
+        overdue = [asked for asked in await tasks.questions() if asked.due_ms < now_ms]
+        return len(overdue), len(await tasks.notices())
+
     async def invite_helper(self, person: Person, login: str) -> None:
         """Invite somebody who may look and stop, and who takes it up."""
         rows = await self.residents.rows(self._visitor(person))
@@ -229,6 +244,13 @@ class World:
         agency = self.agencies[VIEWER.oin]
         assert isinstance(agency.remote, GrpcRemote)
         return open_checkpoint(await agency.remote.checkpoint(), agency.log_verifiers).size
+
+    def _arrears_row(self, resident: Resident) -> rows.SignalRow:
+        today = formats.today(self.clock())
+        reference = f"demo-{next(self._references)}"
+        bill = Arrears(reference, resident, "2", "nee", "nee", today.isoformat(), "reminder;contact")
+        values = {name: str(value) for name, value in asdict(bill).items() if name != "resident"}
+        return formats.arrears_row(self._record(resident, values), today)
 
     async def _report(self, person: Person, report: Report, row: rows.SignalRow) -> str:
         summary = (

@@ -27,7 +27,7 @@ from consent_ledger.v1 import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from consent_ledger.v1 import decisions_pb2 as consent__ledger_dot_v1_dot_decisions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gateway/v1/exchange.proto\x12\ngateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!consent_ledger/v1/decisions.proto\"\x9e\x04\n\x12SubmitBatchRequest\x12\x1a\n\x06header\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\x12\x1c\n\x07\x62linded\x18\x02 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10 \x18\x80\xfa\x01\x12&\n\x11sealed_pseudonyms\x18\x03 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80\x08\x12\"\n\rsealed_ledger\x18\x04 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80\x04\x12$\n\x10sealed_recipient\x18\x05 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 \x12!\n\rsealed_viewer\x18\x06 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 \x12\x1d\n\tpositions\x18\x07 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x02\x18\xd0\x0f\x12 \n\x0b\x63ommitments\x18\x08 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10 \x18\x80\xfa\x01\x12!\n\x0b\x63iphertexts\x18\t \x01(\x0c\x42\x0c\xbaH\tz\x07\x10@\x18\x80\x80\x80\x02\x12#\n\x0f\x63iphertext_size\x18\n \x01(\rB\n\xbaH\x07*\x05\x18\x80 (@\x12\x1c\n\x0b\x66iller_seed\x18\x0b \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12\"\n\x11signature_gateway\x18\x0c \x01(\x0c\x42\x07\xbaH\x04z\x02h@\x12%\n\x14signature_pseudonyms\x18\r \x01(\x0c\x42\x07\xbaH\x04z\x02h@\x12!\n\x10signature_ledger\x18\x0e \x01(\x0c\x42\x07\xbaH\x04z\x02h@\x12$\n\x13signature_recipient\x18\x0f \x01(\x0c\x42\x07\xbaH\x04z\x02h@\"F\n\x13SubmitBatchResponse\x12\x15\n\rdecision_list\x18\x01 \x01(\x0c\x12\x18\n\x10ledger_signature\x18\x02 \x01(\x0c\"\x82\x01\n\x0bPullRequest\x12\x1d\n\x0cwait_seconds\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x18<\x12\x1c\n\x0bmax_batches\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x18\x10\x12\x36\n\x05pulls\x18\x03 \x03(\x0b\x32\x1d.consent_ledger.v1.SignedPullB\x08\xbaH\x05\x92\x01\x02\x10\x10\"[\n\x0cPullResponse\x12!\n\x06offers\x18\x01 \x03(\x0b\x32\x11.gateway.v1.Offer\x12(\n\ndeliveries\x18\x02 \x03(\x0b\x32\x14.gateway.v1.Delivery\"C\n\x05Offer\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x11\n\tpermitted\x18\x02 \x01(\r\x12\x17\n\x0fleased_until_ms\x18\x03 \x01(\x04\"\xda\x01\n\x08\x44\x65livery\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x18\n\x10sealed_recipient\x18\x02 \x01(\x0c\x12\x1a\n\x12sealed_viewer_hash\x18\x03 \x01(\x0c\x12\x1b\n\x13signature_recipient\x18\x04 \x01(\x0c\x12\x0c\n\x04root\x18\x05 \x01(\x0c\x12\x33\n\x07release\x18\x06 \x01(\x0b\x32\".consent_ledger.v1.ReleaseResponse\x12(\n\x05items\x18\x07 \x03(\x0b\x32\x19.gateway.v1.DeliveredItem\"j\n\rDeliveredItem\x12\x10\n\x08position\x18\x01 \x01(\r\x12\x12\n\ncommitment\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x0c\n\x04path\x18\x04 \x01(\x0c\x12\x11\n\tevaluated\x18\x05 \x01(\x0c\"\\\n\x12\x41\x63knowledgeRequest\x12\x46\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32%.consent_ledger.v1.AcknowledgeRequestB\x06\xbaH\x03\xc8\x01\x01\"\x15\n\x13\x41\x63knowledgeResponse\"W\n\x14ReportOutcomeRequest\x12?\n\x06report\x18\x01 \x01(\x0b\x32\'.consent_ledger.v1.ReportOutcomeRequestB\x06\xbaH\x03\xc8\x01\x01\"*\n\x15ReportOutcomeResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\"\xf4\x01\n\x10UnresolvedReport\x12%\n\trecipient\x18\x01 \x01(\tB\x12\xbaH\x0fr\r2\x0b^[0-9]{20}$\x12!\n\x10recipient_key_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x08\x12+\n\x07purpose\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15\x18@2\x11^[a-z][a-z0-9-]*$\x12\x14\n\x03\x64\x61y\x18\x04 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12S\n\nunresolved\x18\x05 \x01(\rB?\xbaH<\xba\x01\x39\n\x0funresolved.tens\x12\x14rounded down to tens\x1a\x10this % 10u == 0u\"Q\n\x17ReportUnresolvedRequest\x12\x1a\n\x06report\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80\x02\x12\x1a\n\tsignature\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h@\"\x1a\n\x18ReportUnresolvedResponse\"Z\n\x15\x44\x65\x63lareSupportRequest\x12\x41\n\x07\x64\x65\x63lare\x18\x01 \x01(\x0b\x32(.consent_ledger.v1.DeclareSupportRequestB\x06\xbaH\x03\xc8\x01\x01\"+\n\x16\x44\x65\x63lareSupportResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\"J\n\x0eGetCopyRequest\x12\x1c\n\x0bheader_hash\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12\x1a\n\x08position\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xff\x07\"\xb8\x01\n\x0fGetCopyResponse\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x15\n\rsealed_viewer\x18\x02 \x01(\x0c\x12\x1d\n\x15sealed_recipient_hash\x18\x03 \x01(\x0c\x12\x1b\n\x13signature_recipient\x18\x04 \x01(\x0c\x12\x0c\n\x04root\x18\x05 \x01(\x0c\x12\x12\n\ncommitment\x18\x06 \x01(\x0c\x12\x12\n\nciphertext\x18\x07 \x01(\x0c\x12\x0c\n\x04path\x18\x08 \x01(\x0c\"M\n\x10ListTasksRequest\x12\x39\n\x04list\x18\x01 \x01(\x0b\x32#.consent_ledger.v1.ListTasksRequestB\x06\xbaH\x03\xc8\x01\x01\"G\n\x11ListTasksResponse\x12\x32\n\x04list\x18\x01 \x01(\x0b\x32$.consent_ledger.v1.ListTasksResponse\"Q\n\x11ReportTaskRequest\x12<\n\x06report\x18\x01 \x01(\x0b\x32$.consent_ledger.v1.ReportTaskRequestB\x06\xbaH\x03\xc8\x01\x01\"\'\n\x12ReportTaskResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x32\xd5\x05\n\x0f\x45xchangeService\x12N\n\x0bSubmitBatch\x12\x1e.gateway.v1.SubmitBatchRequest\x1a\x1f.gateway.v1.SubmitBatchResponse\x12\x39\n\x04Pull\x12\x17.gateway.v1.PullRequest\x1a\x18.gateway.v1.PullResponse\x12N\n\x0b\x41\x63knowledge\x12\x1e.gateway.v1.AcknowledgeRequest\x1a\x1f.gateway.v1.AcknowledgeResponse\x12T\n\rReportOutcome\x12 .gateway.v1.ReportOutcomeRequest\x1a!.gateway.v1.ReportOutcomeResponse\x12]\n\x10ReportUnresolved\x12#.gateway.v1.ReportUnresolvedRequest\x1a$.gateway.v1.ReportUnresolvedResponse\x12H\n\tListTasks\x12\x1c.gateway.v1.ListTasksRequest\x1a\x1d.gateway.v1.ListTasksResponse\x12K\n\nReportTask\x12\x1d.gateway.v1.ReportTaskRequest\x1a\x1e.gateway.v1.ReportTaskResponse\x12W\n\x0e\x44\x65\x63lareSupport\x12!.gateway.v1.DeclareSupportRequest\x1a\".gateway.v1.DeclareSupportResponse\x12\x42\n\x07GetCopy\x12\x1a.gateway.v1.GetCopyRequest\x1a\x1b.gateway.v1.GetCopyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gateway/v1/exchange.proto\x12\ngateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!consent_ledger/v1/decisions.proto\"\x9e\x04\n\x12SubmitBatchRequest\x12\x1a\n\x06header\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\x12\x1c\n\x07\x62linded\x18\x02 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10 \x18\x80\xfa\x01\x12&\n\x11sealed_pseudonyms\x18\x03 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80\x08\x12\"\n\rsealed_ledger\x18\x04 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80\x04\x12$\n\x10sealed_recipient\x18\x05 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 \x12!\n\rsealed_viewer\x18\x06 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 \x12\x1d\n\tpositions\x18\x07 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x02\x18\xd0\x0f\x12 \n\x0b\x63ommitments\x18\x08 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10 \x18\x80\xfa\x01\x12!\n\x0b\x63iphertexts\x18\t \x01(\x0c\x42\x0c\xbaH\tz\x07\x10@\x18\x80\x80\x80\x02\x12#\n\x0f\x63iphertext_size\x18\n \x01(\rB\n\xbaH\x07*\x05\x18\x80 (@\x12\x1c\n\x0b\x66iller_seed\x18\x0b \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12\"\n\x11signature_gateway\x18\x0c \x01(\x0c\x42\x07\xbaH\x04z\x02h@\x12%\n\x14signature_pseudonyms\x18\r \x01(\x0c\x42\x07\xbaH\x04z\x02h@\x12!\n\x10signature_ledger\x18\x0e \x01(\x0c\x42\x07\xbaH\x04z\x02h@\x12$\n\x13signature_recipient\x18\x0f \x01(\x0c\x42\x07\xbaH\x04z\x02h@\"F\n\x13SubmitBatchResponse\x12\x15\n\rdecision_list\x18\x01 \x01(\x0c\x12\x18\n\x10ledger_signature\x18\x02 \x01(\x0c\"\x82\x01\n\x0bPullRequest\x12\x1d\n\x0cwait_seconds\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x18<\x12\x1c\n\x0bmax_batches\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x18\x10\x12\x36\n\x05pulls\x18\x03 \x03(\x0b\x32\x1d.consent_ledger.v1.SignedPullB\x08\xbaH\x05\x92\x01\x02\x10\x10\"[\n\x0cPullResponse\x12!\n\x06offers\x18\x01 \x03(\x0b\x32\x11.gateway.v1.Offer\x12(\n\ndeliveries\x18\x02 \x03(\x0b\x32\x14.gateway.v1.Delivery\"X\n\x05Offer\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x11\n\tpermitted\x18\x02 \x01(\r\x12\x17\n\x0fleased_until_ms\x18\x03 \x01(\x04\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"\xda\x01\n\x08\x44\x65livery\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x18\n\x10sealed_recipient\x18\x02 \x01(\x0c\x12\x1a\n\x12sealed_viewer_hash\x18\x03 \x01(\x0c\x12\x1b\n\x13signature_recipient\x18\x04 \x01(\x0c\x12\x0c\n\x04root\x18\x05 \x01(\x0c\x12\x33\n\x07release\x18\x06 \x01(\x0b\x32\".consent_ledger.v1.ReleaseResponse\x12(\n\x05items\x18\x07 \x03(\x0b\x32\x19.gateway.v1.DeliveredItem\"j\n\rDeliveredItem\x12\x10\n\x08position\x18\x01 \x01(\r\x12\x12\n\ncommitment\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x0c\n\x04path\x18\x04 \x01(\x0c\x12\x11\n\tevaluated\x18\x05 \x01(\x0c\"\\\n\x12\x41\x63knowledgeRequest\x12\x46\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32%.consent_ledger.v1.AcknowledgeRequestB\x06\xbaH\x03\xc8\x01\x01\"\x15\n\x13\x41\x63knowledgeResponse\"W\n\x14ReportOutcomeRequest\x12?\n\x06report\x18\x01 \x01(\x0b\x32\'.consent_ledger.v1.ReportOutcomeRequestB\x06\xbaH\x03\xc8\x01\x01\"*\n\x15ReportOutcomeResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\"\xf4\x01\n\x10UnresolvedReport\x12%\n\trecipient\x18\x01 \x01(\tB\x12\xbaH\x0fr\r2\x0b^[0-9]{20}$\x12!\n\x10recipient_key_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x08\x12+\n\x07purpose\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15\x18@2\x11^[a-z][a-z0-9-]*$\x12\x14\n\x03\x64\x61y\x18\x04 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12S\n\nunresolved\x18\x05 \x01(\rB?\xbaH<\xba\x01\x39\n\x0funresolved.tens\x12\x14rounded down to tens\x1a\x10this % 10u == 0u\"Q\n\x17ReportUnresolvedRequest\x12\x1a\n\x06report\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80\x02\x12\x1a\n\tsignature\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h@\"\x1a\n\x18ReportUnresolvedResponse\"Z\n\x15\x44\x65\x63lareSupportRequest\x12\x41\n\x07\x64\x65\x63lare\x18\x01 \x01(\x0b\x32(.consent_ledger.v1.DeclareSupportRequestB\x06\xbaH\x03\xc8\x01\x01\"+\n\x16\x44\x65\x63lareSupportResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\"J\n\x0eGetCopyRequest\x12\x1c\n\x0bheader_hash\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12\x1a\n\x08position\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xff\x07\"\xb8\x01\n\x0fGetCopyResponse\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x15\n\rsealed_viewer\x18\x02 \x01(\x0c\x12\x1d\n\x15sealed_recipient_hash\x18\x03 \x01(\x0c\x12\x1b\n\x13signature_recipient\x18\x04 \x01(\x0c\x12\x0c\n\x04root\x18\x05 \x01(\x0c\x12\x12\n\ncommitment\x18\x06 \x01(\x0c\x12\x12\n\nciphertext\x18\x07 \x01(\x0c\x12\x0c\n\x04path\x18\x08 \x01(\x0c\"M\n\x10ListTasksRequest\x12\x39\n\x04list\x18\x01 \x01(\x0b\x32#.consent_ledger.v1.ListTasksRequestB\x06\xbaH\x03\xc8\x01\x01\"G\n\x11ListTasksResponse\x12\x32\n\x04list\x18\x01 \x01(\x0b\x32$.consent_ledger.v1.ListTasksResponse\"Q\n\x11ReportTaskRequest\x12<\n\x06report\x18\x01 \x01(\x0b\x32$.consent_ledger.v1.ReportTaskRequestB\x06\xbaH\x03\xc8\x01\x01\"\'\n\x12ReportTaskResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x32\xd5\x05\n\x0f\x45xchangeService\x12N\n\x0bSubmitBatch\x12\x1e.gateway.v1.SubmitBatchRequest\x1a\x1f.gateway.v1.SubmitBatchResponse\x12\x39\n\x04Pull\x12\x17.gateway.v1.PullRequest\x1a\x18.gateway.v1.PullResponse\x12N\n\x0b\x41\x63knowledge\x12\x1e.gateway.v1.AcknowledgeRequest\x1a\x1f.gateway.v1.AcknowledgeResponse\x12T\n\rReportOutcome\x12 .gateway.v1.ReportOutcomeRequest\x1a!.gateway.v1.ReportOutcomeResponse\x12]\n\x10ReportUnresolved\x12#.gateway.v1.ReportUnresolvedRequest\x1a$.gateway.v1.ReportUnresolvedResponse\x12H\n\tListTasks\x12\x1c.gateway.v1.ListTasksRequest\x1a\x1d.gateway.v1.ListTasksResponse\x12K\n\nReportTask\x12\x1d.gateway.v1.ReportTaskRequest\x1a\x1e.gateway.v1.ReportTaskResponse\x12W\n\x0e\x44\x65\x63lareSupport\x12!.gateway.v1.DeclareSupportRequest\x1a\".gateway.v1.DeclareSupportResponse\x12\x42\n\x07GetCopy\x12\x1a.gateway.v1.GetCopyRequest\x1a\x1b.gateway.v1.GetCopyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -107,41 +107,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PULLRESPONSE']._serialized_start=855
   _globals['_PULLRESPONSE']._serialized_end=946
   _globals['_OFFER']._serialized_start=948
-  _globals['_OFFER']._serialized_end=1015
-  _globals['_DELIVERY']._serialized_start=1018
-  _globals['_DELIVERY']._serialized_end=1236
-  _globals['_DELIVEREDITEM']._serialized_start=1238
-  _globals['_DELIVEREDITEM']._serialized_end=1344
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=1346
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=1438
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=1440
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=1461
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=1463
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=1550
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=1552
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=1594
-  _globals['_UNRESOLVEDREPORT']._serialized_start=1597
-  _globals['_UNRESOLVEDREPORT']._serialized_end=1841
-  _globals['_REPORTUNRESOLVEDREQUEST']._serialized_start=1843
-  _globals['_REPORTUNRESOLVEDREQUEST']._serialized_end=1924
-  _globals['_REPORTUNRESOLVEDRESPONSE']._serialized_start=1926
-  _globals['_REPORTUNRESOLVEDRESPONSE']._serialized_end=1952
-  _globals['_DECLARESUPPORTREQUEST']._serialized_start=1954
-  _globals['_DECLARESUPPORTREQUEST']._serialized_end=2044
-  _globals['_DECLARESUPPORTRESPONSE']._serialized_start=2046
-  _globals['_DECLARESUPPORTRESPONSE']._serialized_end=2089
-  _globals['_GETCOPYREQUEST']._serialized_start=2091
-  _globals['_GETCOPYREQUEST']._serialized_end=2165
-  _globals['_GETCOPYRESPONSE']._serialized_start=2168
-  _globals['_GETCOPYRESPONSE']._serialized_end=2352
-  _globals['_LISTTASKSREQUEST']._serialized_start=2354
-  _globals['_LISTTASKSREQUEST']._serialized_end=2431
-  _globals['_LISTTASKSRESPONSE']._serialized_start=2433
-  _globals['_LISTTASKSRESPONSE']._serialized_end=2504
-  _globals['_REPORTTASKREQUEST']._serialized_start=2506
-  _globals['_REPORTTASKREQUEST']._serialized_end=2587
-  _globals['_REPORTTASKRESPONSE']._serialized_start=2589
-  _globals['_REPORTTASKRESPONSE']._serialized_end=2628
-  _globals['_EXCHANGESERVICE']._serialized_start=2631
-  _globals['_EXCHANGESERVICE']._serialized_end=3356
+  _globals['_OFFER']._serialized_end=1036
+  _globals['_DELIVERY']._serialized_start=1039
+  _globals['_DELIVERY']._serialized_end=1257
+  _globals['_DELIVEREDITEM']._serialized_start=1259
+  _globals['_DELIVEREDITEM']._serialized_end=1365
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=1367
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=1459
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=1461
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=1482
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=1484
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=1571
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=1573
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=1615
+  _globals['_UNRESOLVEDREPORT']._serialized_start=1618
+  _globals['_UNRESOLVEDREPORT']._serialized_end=1862
+  _globals['_REPORTUNRESOLVEDREQUEST']._serialized_start=1864
+  _globals['_REPORTUNRESOLVEDREQUEST']._serialized_end=1945
+  _globals['_REPORTUNRESOLVEDRESPONSE']._serialized_start=1947
+  _globals['_REPORTUNRESOLVEDRESPONSE']._serialized_end=1973
+  _globals['_DECLARESUPPORTREQUEST']._serialized_start=1975
+  _globals['_DECLARESUPPORTREQUEST']._serialized_end=2065
+  _globals['_DECLARESUPPORTRESPONSE']._serialized_start=2067
+  _globals['_DECLARESUPPORTRESPONSE']._serialized_end=2110
+  _globals['_GETCOPYREQUEST']._serialized_start=2112
+  _globals['_GETCOPYREQUEST']._serialized_end=2186
+  _globals['_GETCOPYRESPONSE']._serialized_start=2189
+  _globals['_GETCOPYRESPONSE']._serialized_end=2373
+  _globals['_LISTTASKSREQUEST']._serialized_start=2375
+  _globals['_LISTTASKSREQUEST']._serialized_end=2452
+  _globals['_LISTTASKSRESPONSE']._serialized_start=2454
+  _globals['_LISTTASKSRESPONSE']._serialized_end=2525
+  _globals['_REPORTTASKREQUEST']._serialized_start=2527
+  _globals['_REPORTTASKREQUEST']._serialized_end=2608
+  _globals['_REPORTTASKRESPONSE']._serialized_start=2610
+  _globals['_REPORTTASKRESPONSE']._serialized_end=2649
+  _globals['_EXCHANGESERVICE']._serialized_start=2652
+  _globals['_EXCHANGESERVICE']._serialized_end=3377
 # @@protoc_insertion_point(module_scope)

@@ -171,20 +171,26 @@ class Offer(_message.Message):
     HEADER_FIELD_NUMBER: _builtins.int
     PERMITTED_FIELD_NUMBER: _builtins.int
     LEASED_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     header: _builtins.bytes
     permitted: _builtins.int
     leased_until_ms: _builtins.int
     """Unix time in milliseconds."""
+    traceparent: _builtins.str
+    """W3C traceparent of the batch's submission at the gateway, empty when it has none: what the recipient does with the
+    batch belongs to that trace.
+    """
     def __init__(
         self,
         *,
         header: _builtins.bytes = ...,
         permitted: _builtins.int = ...,
         leased_until_ms: _builtins.int = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "leased_until_ms", b"leased_until_ms", "permitted", b"permitted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "leased_until_ms", b"leased_until_ms", "permitted", b"permitted", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -104,6 +104,13 @@ def demo_names(home: Home) -> list[str]:
     return [row["name"] for row in read_logins(home.folder / "town")]
 
 
+def demo_staff(home: Home) -> list[str]:
+    """Return as whom one can log in at the desk in a demo; nobody elsewhere."""
+    if not home.demo or "desk" not in home.addresses or "desk_login" in home.viewer:
+        return []
+    return list(_DEMO_STAFF.values())
+
+
 def _only(said: dict[str, Any], known: frozenset[str], where: str) -> None:
     if unknown := set(said) - known:
         raise HomeError(f"{where} of regie.toml has no setting {min(unknown)}: choose from {', '.join(sorted(known))}")

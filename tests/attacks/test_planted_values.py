@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import httpx2
+import pysqlite3.dbapi2 as sqlite
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from consent_ledger.clock import system_clock
 from consent_ledger.errors import RegieError
@@ -26,7 +26,7 @@ from gateway.sdk.recipient import Delivery
 from gateway.sdk.sendfile import send_file
 from gateway.server import serving
 from gateway.telemetry import logs
-from gateway.telemetry.traces import make_provider
+from gateway.telemetry.spanstore import span_stores
 from gateway.town.participants import LAMPJE, TAX_OFFICE, VIEWER, ZONNEVEEN
 from tests.support.servers import make_home
 
@@ -40,6 +40,7 @@ PLANTED = {
     "period": "2025-Q3",
     "signal_date": "2026-02-27",
 }
+SERVED = ("gateway", "pseudonyms", "ledger", "witness")
 RESIDENTS = "resident_ref,bsn,birth_date,postcode,house_number,house_letter,house_addition\n"
 CHOICES = (
     "bsn,birth_date,postcode,house_number,house_letter,house_addition,sender,recipient,purpose,items,answer,months\n"
@@ -121,6 +122,14 @@ def found_in(name: str, content: bytes) -> list[str]:
     return [f"{what} in {name}" for what, value in PLANTED.items() for each in spellings(value) if each in content]
 
 
+def stored_spans(path: Path) -> bytes:
+    """Every field of every span, as text."""
+    with closing(sqlite.connect(path)) as connection:
+        rows = connection.execute("SELECT * FROM span").fetchall()
+    texts = [value.hex() if isinstance(value, bytes) else str(value) for row in rows for value in row]
+    return "\n".join(texts).encode()
+
+
 def test_the_search_finds_what_it_looks_for() -> None:
     for what, value in PLANTED.items():
         assert found_in("x", b"..." + value.encode() + b"...")[0] == f"{what} in x"
@@ -130,12 +139,12 @@ def test_the_search_finds_what_it_looks_for() -> None:
 @pytest.mark.timeout(120)
 async def test_planted_values_are_found_at_no_operator(tmp_path: Path) -> None:
     home = make_home(tmp_path / "home")
-    log, exporter = io.StringIO(), InMemorySpanExporter()
-    provider: TracerProvider = make_provider(exporter)
+    log = io.StringIO()
     logs.configure(log)
-    async with serving(home, ("gateway", "pseudonyms", "ledger", "witness"), provider=provider) as served:
+    async with serving(home, SERVED) as served, httpx2.AsyncClient() as http:
         await served.ready()
         deliveries = await day_in_the_life(home, tmp_path)
+        metrics = [(await http.get(f"http://{home.metrics[role]}/metrics")).content for role in SERVED]
         # While everything is open, so that the write-ahead logs are searched too.
         found = [
             hit
@@ -149,8 +158,15 @@ async def test_planted_values_are_found_at_no_operator(tmp_path: Path) -> None:
         ]
     assert {delivery.resident_ref for delivery in deliveries} == {PLANTED["resident_ref"]}
     assert len(deliveries) == 2
-    spans = [span.to_json() for span in exporter.get_finished_spans()]
-    assert spans, "no span was made, so nothing was searched"
+    # Spans of everybody, also of the agencies: they go to collectors, and to the auditor.
+    stores = {path: stored_spans(path) for path in span_stores(home)}
+    assert {home.operator(role).data / "spans.db" for role in ("gateway", "pseudonyms", "ledger")} < set(stores)
+    assert {home.organisation(oin).data / "spans.db" for oin in (LAMPJE.oin, ZONNEVEEN.oin)} < set(stores)
+    assert all(b"regie.purpose" in content for content in stores.values()), "a search that finds nothing"
+    assert b"regie_exchanges_total" in metrics[0]
     found += found_in("a log line", log.getvalue().encode())
-    found += found_in("a span", json.dumps(spans).encode())
+    for path, content in stores.items():
+        found += found_in(f"a span of {path.parent.parent.name}", content)
+    for role, content in zip(SERVED, metrics, strict=True):
+        found += found_in(f"a metric of the {role}", content)
     assert found == []

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.common import run as run_loop
-from tests.bench import audit, exchange, ledger, limits
+from tests.bench import audit, console, exchange, ledger, limits, tracing, viewer
 from tests.support.ledger import SIGNER
 
 
@@ -25,8 +25,11 @@ def run() -> dict[str, object]:
         folder = Path(name)
         figures: dict[str, object] = {"fsync_us": round(limits.fsync_seconds(folder) * 1e6, 1)}
         figures.update(run_loop(exchange.measure(folder)))
+        figures.update(run_loop(tracing.measure(folder)))
         figures["ledger"] = ledger.engines(folder)
         figures |= ledger.proofs_and_verification()
+        figures["viewer"] = {"page_10000_entries": viewer.page_10000_entries(folder)}
+        figures["console"] = run_loop(console.measure(folder))
         figures["audit"] = audit.audited_per_second(folder / ledger.FILE, SIGNER.verifier.format())
     return figures
 

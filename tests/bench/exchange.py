@@ -48,9 +48,9 @@ def row(number: int, round_: int) -> ArrearsRow:
     )
 
 
-async def prepare(home: Home) -> None:
+async def prepare(home: Home, people: int = PEOPLE) -> None:
     """Enrol everybody; three of four said yes."""
-    everybody = [Resident(None, person(number)) for number in range(PEOPLE)]
+    everybody = [Resident(None, person(number)) for number in range(people)]
     async with Agency.open(home, ZONNEVEEN.oin) as agency:
         await agency.enrolment().enrol([ResidentRow(f"R{n}", one) for n, one in enumerate(everybody)])
     async with Agency.open(home, VIEWER.oin) as portal:

@@ -129,10 +129,11 @@ async def choose_until_recorded(page) -> int:
     return sent + 1
 
 
-async def test_stopping_takes_no_more_steps_than_beginning(own_place, open_window):
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_stopping_takes_no_more_steps_than_beginning(own_place, open_window, scripts):
     """Counted in clicks from the overview of choices, as people do it: links followed and forms sent (R5)."""
     _, served = own_place
-    async with open_window(served.origin) as window:
+    async with open_window(served.origin, java_script_enabled=scripts) as window:
         page = window.page
         await window.log_in(served)
         await window.go(served.url("/mijn/toestemmingen"))
@@ -156,10 +157,11 @@ async def test_stopping_takes_no_more_steps_than_beginning(own_place, open_windo
         assert to_withdraw == 2
 
 
-async def test_everything_stops_with_one_button_on_every_page(own_place, open_window):
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_everything_stops_with_one_button_on_every_page(own_place, open_window, scripts):
     """R7: one button, wherever one is; and back again with a list of what becomes active."""
     _, served = own_place
-    async with open_window(served.origin) as window:
+    async with open_window(served.origin, java_script_enabled=scripts) as window:
         await window.log_in(served)
         for path in ("/mijn", "/uitleg", "/mijn/contact"):
             await window.go(served.url(path))

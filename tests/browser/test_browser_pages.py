@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
 from looking import all_of, by_keyboard, look, without_scripts
 
 from consent_ledger.lifeevents import LIFE_EVENTS
-from tests.support.ledger import ARREARS, CITY, SUPPLIER
-from tests.support.places import INVITED, MINE, PUBLIC, town
+from consent_ledger.viewer.once import FIELD, new_form
+from tests.support.places import AT_THE_DESK, DESK, INVITED, MINE, PUBLIC, town
 from tests.support.portal import ANNA
 from tests.support.served_viewer import served_viewer
 
@@ -40,7 +39,8 @@ def visiting(place, open_window):
                 await window.log_in(served, who, language)
             if who == "anna":
                 # What changed is remembered for a visit; the pages after it need it.
-                said = {"form": {"wat": LIFE_EVENTS[0].id}, "headers": {"Origin": served.origin}}
+                form = {FIELD: new_form(), "wat": LIFE_EVENTS[0].id}
+                said = {"form": form, "headers": {"Origin": served.origin}}
                 answer = await window.context.request.post(served.url("/mijn/verandering", language), **said)
                 assert answer.url == served.url("/mijn/verandering/keuzes", language)
             yield window
@@ -92,34 +92,53 @@ async def test_nobody_is_kept_out(place, visiting, who, language):
         assert await in_windows(window, served, language, wanted, visit) == {}
 
 
-@pytest.mark.parametrize("language", ["nl", "en"])
-async def test_the_desk(place, open_window, language):
-    """The same for the pages of the desk's staff, with a case of Anna's open; and by keyboard."""
+@pytest_asyncio.fixture(loop_scope="session")
+async def at_the_desk(place, open_window):
+    """What staff sees, page by page: ``await at_the_desk(language, visit)`` returns what was wrong, by address.
+
+    As they come: before logging in, before a case, with a case of Anna's, and once she was sent a code.
+    """
     made, _ = place
-    async with (
-        served_viewer(made.portal, desk=True) as served,
-        open_window(served.origin, reduced_motion="reduce") as window,
-    ):
 
-        async def send(path: str, **fields: str) -> None:
-            url = served.url(path, language)
-            answer = await window.context.request.post(url, form=fields, headers={"Origin": served.origin})
-            assert answer.status == 200, await answer.text()
+    async def through(language: str, visit) -> dict[str, list[str]]:
+        async with (
+            served_viewer(made.portal, desk=True) as served,
+            open_window(served.origin, reduced_motion="reduce") as window,
+        ):
 
-        async def visit(page, _html: str, _path: str) -> list[str]:
-            return await look(page) + await by_keyboard(page)
+            async def send(path: str, **fields: str) -> None:
+                url = served.url(path, language)
+                form = {FIELD: new_form(), **fields}
+                answer = await window.context.request.post(url, form=form, headers={"Origin": served.origin})
+                assert answer.status == 200, await answer.text()
 
-        found = await in_windows(window, served, language, ["/balie/inloggen"], visit)
-        await send("/balie/inloggen", wie="mia")
-        found |= await in_windows(window, served, language, ["/balie"], visit)
-        await send("/balie", via="balie", gecontroleerd="ja", bsn=ANNA.bsn)
-        chosen = {"doel": ARREARS, "van": SUPPLIER, "aan": CITY, "antwoord": "ja", "maanden": "6"}
-        letter = f"/balie/zaak/brief/{made.story['desk']}"
-        queries = [dict(list(chosen.items())[:count]) for count in range(len(chosen) + 1)]
-        pages = ["/balie/zaak", *(f"/balie/zaak/keuze?{urlencode(query)}" for query in queries), letter]
-        found |= await in_windows(window, served, language, pages, visit)
-        assert found == {}
-        assert served.errors == []
+            async def see(*names: str, **more: tuple[str, ...]) -> None:
+                paths = made.places({**{name: DESK[name] for name in names}, **more})
+                found.update(await in_windows(window, served, language, paths, visit))
+
+            found: dict[str, list[str]] = {}
+            await see("desk_login")
+            await send("/balie/inloggen", wie="mia")
+            await see("desk")
+            await send("/balie", via="balie", gecontroleerd="ja", bsn=ANNA.bsn)
+            await see("desk_case", "desk_choice", "desk_letter")
+            await send("/balie/zaak/code", kanaal="1", bsn=ANNA.bsn, **AT_THE_DESK)
+            await see(code_sent=DESK["desk_choice"][:1])
+            assert served.errors == []
+        return found
+
+    return through
+
+
+@pytest.mark.parametrize("language", ["nl", "en"])
+async def test_the_desk(at_the_desk, language):
+    """The same for the pages of the desk's staff, which have no scripts; and by keyboard."""
+
+    async def visit(page, html: str, _path: str) -> list[str]:
+        scripts = ["a script"] if "<script" in html or "<noscript" in html else []
+        return scripts + await look(page) + await by_keyboard(page)
+
+    assert await at_the_desk(language, visit) == {}
 
 
 @pytest.mark.parametrize("who", VISITORS)
@@ -130,24 +149,29 @@ async def test_with_a_keyboard_only(place, visiting, who):
         assert await in_windows(window, served, "nl", pages, lambda page, *_: by_keyboard(page)) == {}
 
 
-async def test_on_paper(place, visiting):
+async def on_paper(page, *_) -> list[str]:
     """Printed, what can only be clicked is gone, and everything that was there to be read is there in black."""
+    words = await page.locator("main h1").inner_text()
+    await page.emulate_media(media="print", color_scheme="dark")
+    found = [] if await page.locator("main h1").inner_text() == words else ["the heading is gone"]
+    for gone in (".menu", ".languages", ".skip"):
+        found += [f"{gone} is printed"] if await page.locator(gone).is_visible() else []
+    colours = await page.evaluate(
+        "['body', 'main', 'h1'].map((one) => getComputedStyle(document.querySelector(one))).map((s) => [s.color, s.backgroundColor])"
+    )
+    white = {"rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"}
+    return found + [f"{each} on paper" for each in colours if each[0] != "rgb(0, 0, 0)" or each[1] not in white]
+
+
+@pytest.mark.parametrize("who", VISITORS)
+async def test_on_paper(place, visiting, who):
     made, served = place
+    async with visiting(who, "nl") as window:
+        assert await in_windows(window, served, "nl", made.places(VISITORS[who], each=False), on_paper) == {}
 
-    async def visit(page, _html: str, _path: str) -> list[str]:
-        words = await page.locator("main h1").inner_text()
-        await page.emulate_media(media="print", color_scheme="dark")
-        found = [] if await page.locator("main h1").inner_text() == words else ["the heading is gone"]
-        for gone in (".menu", ".languages", ".skip"):
-            found += [f"{gone} is printed"] if await page.locator(gone).is_visible() else []
-        colours = await page.evaluate(
-            "['body', 'main', 'h1'].map((one) => getComputedStyle(document.querySelector(one))).map((s) => [s.color, s.backgroundColor])"
-        )
-        white = {"rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"}
-        return found + [f"{each} on paper" for each in colours if each[0] != "rgb(0, 0, 0)" or each[1] not in white]
 
-    async with visiting("anna", "nl") as window:
-        assert await in_windows(window, served, "nl", made.places(MINE, each=False), visit) == {}
+async def test_the_desk_on_paper(at_the_desk):
+    assert await at_the_desk("nl", on_paper) == {}
 
 
 async def test_the_record_of_a_bad_page_would_show(open_window):

@@ -144,6 +144,8 @@ def test_every_reason_is_said_as_the_ledger_says_it():
                 expected = getattr(texts.sentence(reason, at, "Lampje"), language)
                 assert said[f"reason.{reason}"].replace("{date}", day).replace("{asker}", "Lampje") == expected
         held = getattr(texts.withheld(pb.REASON_WITHDRAWN, at, "Lampje"), language)
+        silent = getattr(texts.sentence(pb.REASON_REFUSED, at, "", silent=True), language)
+        assert said[f"reason.{pb.REASON_REFUSED}.silent"].replace("{date}", day) == silent
         why = said[f"reason.{pb.REASON_WITHDRAWN}"].replace("{date}", day).removeprefix(said["blocked"])
         assert said["withheld"].replace("{why}", why) == held
         assert said["waiting"].replace("{date}", day) == getattr(texts.waiting(at), language)

@@ -1,6 +1,7 @@
 """Withdrawn in the browser: the next submission and the next pull are refused, whichever gateway process is asked (R5)."""
 
 import asyncio
+import re
 import shutil
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -21,11 +22,12 @@ def beside(home: Home, folder) -> Home:
     folder.mkdir()
     for name in ("ca", "orgs", "witness"):
         (folder / name).symlink_to(home.folder / name)
-    (port,) = free_ports(1)
     text = (home.folder / "regie.toml").read_text("utf-8")
-    ours = f'gateway = "{home.addresses["gateway"]}"'
-    assert text.count(ours) == 1
-    (folder / "regie.toml").write_text(text.replace(ours, f'gateway = "127.0.0.1:{port}"'), "utf-8")
+    ours = re.findall(r'^gateway = "127\.0\.0\.1:\d+"$', text, re.MULTILINE)
+    assert len(ours) == 2, "for the others, and for metrics"
+    for line, port in zip(ours, free_ports(2), strict=True):
+        text = text.replace(line, f'gateway = "127.0.0.1:{port}"')
+    (folder / "regie.toml").write_text(text, "utf-8")
     shutil.copymode(home.folder, folder)
     return Home.open(folder)
 

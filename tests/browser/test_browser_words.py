@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
 import pytest_asyncio
+import segno
 
 from tests.support.places import MINE, town
 from tests.support.served_viewer import served_viewer
@@ -122,3 +124,35 @@ async def test_without_javascript_it_says_who_checked(place, open_window):
             assert said == "Gecontroleerd door onze server (niet door uw apparaat)."
         await window.go(served.url("/mijn/controle"))
         assert "Onze server keek uw nieuwste regels na" in await window.text("#controle-uitslag")
+
+
+async def test_the_code_as_it_is_printed(place, open_window):
+    """From the page that Anna prints to the telephone of whoever reads it: the code itself never reaches a server."""
+    made, served = place
+    (path,) = made.places({"x": ("/mijn/uitwisselingen/{shared}/bewijs",)})
+    async with open_window(served.origin) as window:
+        await window.log_in(served)
+        await window.go(served.url(path))
+        link = await window.page.locator(".qr-beside .code").inner_text()
+        drawn = await window.page.locator("svg.qr path").last.get_attribute("d")
+    out = io.BytesIO()
+    segno.make(link, error="m", micro=False).save(out, kind="svg", border=4, light="#fff")
+    assert f'd="{drawn}"' in out.getvalue().decode(), "the code says what stands beside it"
+    code = link.rpartition(".")[2]
+    other = ("A" if code[0] != "A" else "B") + code[1:]
+    async with open_window(served.origin) as window:
+        asked: list[str] = []
+        window.page.on("request", lambda request: asked.append(request.url))
+        await window.go(link)
+        assert (await verdict_of(window.page))[0] == KLOPT["nl"]
+        assert asked
+        assert [each for each in asked if code in each.partition("#")[0]] == []
+        assert await window.page.locator("form.pause").count() == 0, "nobody is logged in here"
+        await window.page.goto("about:blank")
+        await window.go(link.replace(code, other))
+        assert (await verdict_of(window.page))[0] == KLOPT_NIET["nl"]
+        for broken in ("#", "#12", f"#{code}", f"#-1.{code}", "#1.x", f"#1.{code}x"):
+            await window.page.goto("about:blank")
+            await window.go(served.url("/controle") + broken)
+            await window.page.wait_for_load_state("networkidle")
+            assert await window.page.locator(RESULT).count() == 0, broken

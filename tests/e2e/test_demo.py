@@ -1,5 +1,6 @@
 """The demo as a newcomer runs it: in a process of its own, from nothing."""
 
+import html
 import json
 import os
 import re
@@ -10,8 +11,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from gateway.exchange.refusals import hour_counts
+from gateway.home import Home
 from tests.support.command import REGIE, Regie, served
 
 pytestmark = pytest.mark.timeout(150)
@@ -31,12 +35,13 @@ SCENES = (
     "AS4f",
     "AS4g",
     "AS4h",
+    "AS10",
     "R5",
     "R21",
     "R38",
 )
 LEDGER = Path("orgs", "00000099000000003000", "data", "ledger.db")
-ZONNEVEEN, LAMPJE = "00000099000000007001", "00000099000000005001"
+ZONNEVEEN, LAMPJE, WARMBRON = "00000099000000007001", "00000099000000005001", "00000099000000005003"
 
 
 def test_one_json_object_and_nothing_left_behind(tmp_path):
@@ -87,7 +92,7 @@ def town():
         with (Path(folder) / "errors").open("w+") as errors:
             process = regie.start("demo", stderr=errors)
             try:
-                yield regie, read_until(process, "regie log verify", 120)
+                yield regie, read_until(process, "Every look is in the log afterwards", 120)
                 process.send_signal(signal.SIGINT)
                 assert process.wait(timeout=30) == 0
             finally:
@@ -129,6 +134,49 @@ def test_the_commands_it_names_work(town):
     again = regie.ok("receive", "--as", ZONNEVEEN, "--json").lines
     assert len(again) < 20
     regie.ok("log", "verify", str(regie.home / LEDGER), "--json")
+
+
+def test_the_pages_it_names_are_served_with_somebody_to_log_in_as(town):
+    _, told = town
+    pages = re.findall(r"^(http://127\.0\.0\.1:\d+) +\((.+)\)$", told, re.MULTILINE)
+    for (origin, names), path in zip(pages, ("/nl/inloggen", "/nl/balie/inloggen"), strict=False):
+        page = httpx2.get(origin + path).text
+        assert all(html.escape(name) in page for name in names.split(", ")), origin
+    assert "Petra" in pages[0][1]
+    assert "Noor (balie Zonneveen)" in pages[1][1]
+
+
+def test_the_auditor_has_a_day_to_look_at(town):
+    """Traffic by day, somebody who asked about very many people at night, and what a municipality left lying."""
+    regie, _ = town
+    since = int(time.time()) // 3600 - 24
+    counts = hour_counts(Home.open(regie.home).operator("gateway").data / "gateway.db", since)
+    busy = {one.hour for one in counts if one.sender != WARMBRON or one.asked < 100}
+    assert len(busy) >= 10
+    assert [(one.refused, one.turned_away) for one in counts if one.sender == WARMBRON and one.asked >= 100] == [
+        (300, 100)
+    ]
+    questions = regie.json("question", "list", "--as", ZONNEVEEN)["questions"]
+    assert sorted(question["overdue"] for question in questions) == [False, True]
+    notices = regie.json("notice", "list", "--as", ZONNEVEEN)["notices"]
+    assert [notice["purpose"] for notice in notices] == ["vroegsignalering-energie"]
+
+
+async def test_the_console_opens_as_the_demo_says(town):
+    regie, told = town
+    home = Home.open(regie.home)
+    console = f"http://{home.addresses['auditor']}"
+    assert f"{console}    (Femke" in told
+    headers = {"Origin": console, "Sec-Fetch-Site": "same-origin"}
+    async with httpx2.AsyncClient(base_url=console, headers=headers, follow_redirects=True, trust_env=False) as http:
+        before = await http.get("/nl/audit")
+        assert "/nl/audit/inloggen" in str(before.url)
+        await http.post("/nl/audit/inloggen", data={"zaak": "2026-001", "hoe": "demo", "wie": "femke"})
+        page = await http.get("/nl/audit")
+    assert page.status_code == 200
+    assert page.url.path == "/nl/audit"
+    assert "verboden pogingen" in page.text
+    assert "Warmbron Gas en Licht B.V." in page.text
 
 
 def test_a_town_is_not_made_twice(town):

@@ -48,9 +48,10 @@ def another(home, folder):
     """The same organisations on another machine: the same keys and database, other addresses."""
     shutil.copytree(home, folder)
     settings = (folder / "regie.toml").read_text("utf-8")
-    addresses = Home.open(home).addresses
-    for name, port in zip(("ledger", "log"), free_ports(2), strict=True):
-        settings = settings.replace(f'\n{name} = "{addresses[name]}"', f'\n{name} = "127.0.0.1:{port}"')
+    opened = Home.open(home)
+    taken = (opened.addresses["ledger"], opened.addresses["log"], opened.metrics["ledger"])
+    for address, port in zip(taken, free_ports(3), strict=True):
+        settings = settings.replace(f' = "{address}"', f' = "127.0.0.1:{port}"')
     (folder / "regie.toml").write_text(settings, "utf-8")
     return folder
 

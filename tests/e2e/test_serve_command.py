@@ -39,13 +39,16 @@ def test_ready_then_stopped_by_a_signal(home, number):
     process = start(home, "all")
     ready = json.loads(process.stdout.readline())
     addresses = {role: home.addresses[role] for role in ready["addresses"]}
-    pages = {name: f"http://{home.addresses[role]}" for name, role in (("pages", "viewer"), ("desk", "desk"))}
+    served = (("pages", "viewer"), ("desk", "desk"), ("console", "auditor"))
+    pages = {name: f"http://{home.addresses[role]}" for name, role in served}
     assert ready == {"ready": True, "addresses": addresses, **pages}
-    assert set(ready["addresses"]) == {"witness", "ledger", "pseudonyms", "gateway", "viewer"}
+    assert set(ready["addresses"]) == {"witness", "ledger", "pseudonyms", "gateway", "viewer", "auditor"}
     process.send_signal(number)
     _, err = ended(process, 0)
     assert "ready: witness at 127.0.0.1:" in err
     assert f"pages for residents: {ready['pages']}\n" in err
+    assert f"pages for the desk's staff: {ready['desk']} (log in as Noor (balie Zonneveen), Sam" in err
+    assert f"the auditor's console: {ready['console']} (log in as Femke" in err
     for name in ("gateway.db-wal", "pseudonyms.db-wal"):
         assert not list(home.folder.glob(f"orgs/*/data/{name}"))
 
@@ -82,7 +85,8 @@ def test_second_writer_of_one_ledger(home):
     first.stdout.readline()
     settings = home.folder / "regie.toml"
     text = settings.read_text().replace(home.addresses["ledger"], "127.0.0.1:19999")
-    settings.write_text(text.replace(home.addresses["log"], "127.0.0.1:19998"))
+    text = text.replace(home.addresses["log"], "127.0.0.1:19998")
+    settings.write_text(text.replace(home.metrics["ledger"], "127.0.0.1:19997"))
     error, _ = ended(start(home, "ledger"), 3)
     assert error["reason"] == "LEDGER_UNAVAILABLE"
     first.send_signal(signal.SIGTERM)
@@ -94,7 +98,7 @@ def test_all_only_in_a_demo_home(tmp_path):
     assert "not marked demo" in error["message"]
 
 
-@pytest.mark.parametrize("role", ["auditor", "nonsense"])
+@pytest.mark.parametrize("role", ["auditors", "nonsense"])
 def test_roles_that_are_none(home, role):
     error, _ = ended(start(home, role), 2)
     assert f"no role {role}" in error["message"]

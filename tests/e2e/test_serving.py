@@ -154,7 +154,7 @@ async def test_reflection_names_the_services_to_participants(home):
     assert {"consent_ledger.v1.DecisionService", "consent_ledger.v1.LogService", "grpc.health.v1.Health"} <= names
 
 
-@pytest.mark.parametrize("roles", [[], ["auditor"], ["gateway", "other"]])
+@pytest.mark.parametrize("roles", [[], ["inspector"], ["gateway", "other"]])
 async def test_roles_that_are_none(home, roles):
     with pytest.raises(HomeError, match="expected roles"):
         async with serving(home, roles):

@@ -76,7 +76,7 @@ async def test_own_certificate_of_an_unknown_authority(home, registry, tmp_path)
 
 async def test_the_servers_alert_is_told_when_nothing_is_wrong_on_our_side(home, registry, tmp_path, monkeypatch):
     """The same two cases as the server sees them: here the client cannot tell by itself."""
-    monkeypatch.setattr("gateway.directory.channels._own_certificate", lambda *_: None)
+    monkeypatch.setattr("gateway.directory.channels.own_certificate", lambda *_: None)
     foreign = with_certificate(home, OIN, certificate(home, OIN, foreign=True), tmp_path / "foreign")
     expired = with_certificate(home, OIN, certificate(home, OIN, valid_for=-DAY), tmp_path / "expired")
     async with directory_server(home, registry):

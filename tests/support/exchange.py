@@ -89,10 +89,12 @@ class Wire:
     def __init__(self, servicer: object) -> None:
         self.servicer = servicer
         self.requests: list[object] = []
+        self.traces: list[str] = []  # trace ids of the requests
 
     def unary_unary(self, method, request_serializer, response_deserializer, **_):
         async def call(request, timeout=None, metadata=()):  # noqa: ASYNC109
             self.requests.append(request)
+            self.traces.append(dict(metadata).get("traceparent", "--").split("-")[1])
             try:
                 answer = await getattr(self.servicer, method.rsplit("/", 1)[1])(request, CONTEXT)
             except RegieError as error:

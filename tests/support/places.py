@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.routing import Route
 
+from consent_ledger.processing import REGISTER
 from consent_ledger.v1 import events_pb2
 from consent_ledger.viewer import pages, wishes
+from consent_ledger.viewer.desk import pages as desk_pages
+from consent_ledger.viewer.desk.login import DemoStaff
 from consent_ledger.viewer.login import entering
 from consent_ledger.viewer.login.demo import DemoLogin
 from consent_ledger.viewer.port import AllRows, presence_proof
@@ -23,6 +27,8 @@ from tests.support.portal_story import StoryPortal, lively, yes
 
 SETTINGS = ViewerSettings("http://127.0.0.1", demo=True)
 CHOOSING = f"doel={ARREARS}&van={SUPPLIER}&naar={CITY}"
+AT_THE_DESK = {"doel": ARREARS, "van": SUPPLIER, "aan": CITY, "antwoord": "ja", "maanden": "6"}
+"""What staff fills in for Anna, in the order in which it is asked."""
 
 PUBLIC: dict[str, tuple[str, ...]] = {
     "home": ("/",),
@@ -33,6 +39,8 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "organisations": ("/organisaties",),
     "organisation": (f"/organisaties/{CITY}", f"/organisaties/{SUPPLIER}"),
     "purposes": ("/doelen",),
+    "processing": ("/verwerkingen",),
+    "processing_one": tuple(activity.path for activity in REGISTER),
     "log": ("/logboek",),
     "figures": ("/cijfers",),
     "controle": ("/controle",),
@@ -88,6 +96,18 @@ MINE: dict[str, tuple[str, ...]] = {
 INVITED: dict[str, tuple[str, ...]] = {"invitation": ("/inloggen/uitnodiging",)}
 """For somebody whom Anna invited and who did not type the code yet."""
 
+DESK: dict[str, tuple[str, ...]] = {
+    "desk_login": ("/balie/inloggen",),
+    "desk": ("/balie",),
+    "desk_case": ("/balie/zaak",),
+    "desk_choice": tuple(
+        f"/balie/zaak/keuze?{urlencode(list(AT_THE_DESK.items())[:given])}".rstrip("?")
+        for given in range(len(AT_THE_DESK), -1, -1)
+    ),
+    "desk_letter": ("/balie/zaak/brief/{desk}",),
+}
+"""For staff, in this order: before logging in, before a case is opened, and with Anna's case."""
+
 FILES = {
     *("controle_programma", "controle_plaats", "controle_samenhang", "mijn_controle_keten"),
     *("bewijs_bestand", "bewijs_namen", "download_all", "download_consents", "download_proofs"),
@@ -100,6 +120,12 @@ def page_routes() -> dict[str, Route]:
     routes = [*collect(pages), *in_languages([*entering.ROUTES, *DemoLogin(()).routes(SETTINGS)])]
     shown = [route for route in routes if "GET" in (route.methods or ()) and route.name not in FILES]
     return {route.name: route for route in shown}
+
+
+def desk_page_routes() -> set[str]:
+    """The names of the routes of all pages of the desk."""
+    routes = [*collect(desk_pages), *in_languages(DemoStaff({}).routes(SETTINGS))]
+    return {route.name for route in routes if "GET" in (route.methods or ())}
 
 
 @dataclass
@@ -124,7 +150,10 @@ async def town() -> Town:
         rows, BY_WEB, organisation=CITY, purpose=ARREARS, text="Wie belt mij?", about_index=portal.story["shared"]
     )
     story["question"] = asked.record.reference
-    await portal.invite(rows, BY_WEB, mandate=events_pb2.MANDATE_LOOK, relation=events_pb2.RELATION_FAMILY, months=3)
+    helper = await portal.invite(
+        rows, BY_WEB, mandate=events_pb2.MANDATE_LOOK, relation=events_pb2.RELATION_FAMILY, months=3
+    )
+    story["representative"] = helper.reference.hex()
     story["desk"] = await _at_the_desk(portal, rows)
     return Town(portal, story)
 
@@ -141,4 +170,15 @@ async def _at_the_desk(portal: StoryPortal, rows: AllRows) -> int:
     return index
 
 
-__all__ = ["FILES", "INVITED", "MINE", "PUBLIC", "Town", "page_routes", "town"]
+__all__ = [
+    "AT_THE_DESK",
+    "DESK",
+    "FILES",
+    "INVITED",
+    "MINE",
+    "PUBLIC",
+    "Town",
+    "desk_page_routes",
+    "page_routes",
+    "town",
+]

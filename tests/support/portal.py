@@ -64,9 +64,9 @@ class Sent:
 class MemoryPortal:
     """Answers ``consent_ledger.viewer.port.Portal``."""
 
-    def __init__(self, clock: Time | None = None) -> None:
-        self.clock = clock or Time()
-        self.ledger = _ledger(self.clock)
+    def __init__(self, clock: Time | None = None, ledger: Ledger | None = None) -> None:
+        self.clock = ledger.clock if ledger else clock or Time()
+        self.ledger = ledger or _ledger(self.clock)
         self.fails = ""
         self.calls: list[str] = []
         self.codes: list[tuple[Person, str]] = []  # what was sent to residents: whom, and the code
@@ -187,9 +187,11 @@ class MemoryPortal:
         self._called("others")
         return await self._service.GetOthers(pb.GetOthersRequest(rows=rows), Context())
 
-    async def change(self, rows: AllRows, capture: events_pb2.Capture, *what: What) -> list[Result]:
+    async def change(
+        self, rows: AllRows, capture: events_pb2.Capture, *what: What, change_ids: Sequence[bytes] = ()
+    ) -> list[Result]:
         self._called("change")
-        return await self._record(rows, capture, *what)
+        return await self._record(rows, capture, *what, ids=change_ids)
 
     async def view(self, rows: AllRows, capture: events_pb2.Capture, kind: events_pb2.ViewKind.ValueType) -> int:
         self._called("view")
@@ -204,6 +206,7 @@ class MemoryPortal:
         purpose: str,
         text: str,
         about_index: int = 0,
+        change_id: bytes = b"",
     ) -> pb.QuestionInClear:
         self._called("ask")
         sealed = pb.Ask(
@@ -214,7 +217,7 @@ class MemoryPortal:
             sealed_viewer=b"sealed",
             viewer_key_id=self.ledger.sequencer.registry.participant(VIEWER).key("hpke").key_id,
         )
-        index = _index(await self._record(rows_of(rows, purpose), capture, sealed))
+        index = _index(await self._record(rows_of(rows, purpose), capture, sealed, ids=_ids(change_id)))
         record = await self._service.GetRecord(pb.GetRecordRequest(rows=rows, limit=1), Context())
         asked = next(each for each in record.questions if each.log_index == index)
         self._texts[asked.question_id] = text
@@ -229,9 +232,10 @@ class MemoryPortal:
         relation: events_pb2.Relation.ValueType,
         months: int,
         purposes: Sequence[str] = (),
+        change_id: bytes = b"",
     ) -> Invitation:
         self._called("invite")
-        reference, code = self._random(16), f"ABCD{self._random.count:04d}"
+        reference, code = self._code("ABCD", change_id)
         added = pb.AddRepresentative(
             reference=reference,
             mandate=mandate,
@@ -240,12 +244,15 @@ class MemoryPortal:
             purposes=purposes,
             code_hash=sha256(b"regie/invitation/v1" + reference + code.encode()).digest(),
         )
-        return Invitation(_index(await self._record(rows, capture, added)), reference, code)
+        return Invitation(_index(await self._record(rows, capture, added, ids=_ids(change_id))), reference, code)
 
-    async def accept(self, rows: AllRows, login: bytes, code: str) -> pb.RepresentativeRecord:
+    async def accept(
+        self, rows: AllRows, login: bytes, code: str, *, change_id: bytes = b""
+    ) -> pb.RepresentativeRecord:
         self._called("accept")
         capture = events_pb2.Capture(via=events_pb2.CAPTURED_VIA_REPRESENTATIVE)
-        _index(await self._record(rows, capture, pb.AcceptRepresentative(who=login, code=normal_code(code))))
+        taken = pb.AcceptRepresentative(who=login, code=normal_code(code))
+        _index(await self._record(rows, capture, taken, ids=_ids(change_id)))
         return await self.mandate(rows, login)
 
     async def mandate(self, rows: AllRows, login: bytes) -> pb.RepresentativeRecord:
@@ -262,15 +269,17 @@ class MemoryPortal:
         capture: events_pb2.Capture,
         channel: events_pb2.CodeChannel.ValueType,
         person: Person,
+        *,
+        change_id: bytes = b"",
     ) -> DeskCode:
         self._called("send_code")
-        case_id, code = self._random(16), f"WXYZ{self._random.count:04d}"
+        case_id, code = self._code("WXYZ", change_id)
         issued = pb.IssueCode(
             case_id=case_id,
             channel=channel,
             code_hash=sha256(b"regie/presence/v1" + case_id + code.encode()).digest(),
         )
-        _index(await self._record(rows, capture, issued))
+        _index(await self._record(rows, capture, issued, ids=_ids(change_id)))
         self.codes.append((person, code))
         return DeskCode(case_id, self.clock() + 3_600_000)
 
@@ -278,16 +287,25 @@ class MemoryPortal:
         self._called("preview_erasure")
         return await self._service.PreviewErasure(pb.PreviewErasureRequest(rows=rows), Context())
 
-    async def erase(self, rows: AllRows, capture: events_pb2.Capture) -> pb.Erased:
+    async def erase(self, rows: AllRows, capture: events_pb2.Capture, *, change_id: bytes = b"") -> pb.Erased:
         self._called("erase")
-        request = pb.EraseRequest(change_id=self._random(16), rows=rows, created_ms=self._written(), capture=capture)
+        name = change_id or self._random(16)
+        request = pb.EraseRequest(change_id=name, rows=rows, created_ms=self._written(), capture=capture)
         answer = await self._service.Erase(request, Context())
         return pb.EraseReceipt.FromString(answer.receipt).erased
 
-    async def _record(self, rows: AllRows, capture: events_pb2.Capture, *what: Any) -> list[Result]:
+    def _code(self, begins: str, change_id: bytes) -> tuple[bytes, str]:
+        """A reference and a code; the same again for the same change."""
+        reference = sha256(change_id).digest()[:16] if change_id else self._random(16)
+        return reference, f"{begins}{int.from_bytes(reference) % 10_000 if change_id else self._random.count:04d}"
+
+    async def _record(
+        self, rows: AllRows, capture: events_pb2.Capture, *what: Any, ids: Sequence[bytes] = ()
+    ) -> list[Result]:
         request = pb.RecordRequest()
-        for each in what:
-            change = request.changes.add(change_id=self._random(16), created_ms=self._written(), capture=capture)
+        for number, each in enumerate(what):
+            name = ids[number] if ids else self._random(16)
+            change = request.changes.add(change_id=name, created_ms=self._written(), capture=capture)
             fill(change, rows, each)
         answer = await self._service.Record(request, Context())
         results = pb.RecordReceipt.FromString(answer.receipt).results
@@ -322,6 +340,10 @@ def _ledger(clock: Time) -> Ledger:
 
 def _name(person: Person) -> str:
     return person.bsn or f"{person.postcode}{person.house_number}{person.birth_date}"
+
+
+def _ids(change_id: bytes) -> list[bytes]:
+    return [change_id] if change_id else []
 
 
 def _index(results: Sequence[Result]) -> int:

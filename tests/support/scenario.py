@@ -272,16 +272,19 @@ def reason(exchange: consents_pb2.ExchangeRecord) -> str:
 
 @asynccontextmanager
 async def served_town(
-    folder: Path, settings: Settings | None = None, *, visitors: Sequence[str] = ()
+    folder: Path, settings: Settings | None = None, *, visitors: Sequence[str] = (), more: Sequence[str] = ()
 ) -> AsyncIterator[Town]:
-    """Found and serve a town until the block ends; with ``visitors``, who are enrolled, also the residents' pages."""
+    """Found and serve a town until the block ends; with ``visitors``, who are enrolled, also the residents' pages.
+
+    ``more`` are further roles.
+    """
     clock = Calendar()
     home = found_home(folder, TOWN, clock, demo=True)
     people = {name: somebody(at) for at, name in enumerate(visitors, start=901 - len(visitors) - 1)}
     if visitors:
         write_logins(folder / "town", people)
     async with AsyncExitStack() as stack:
-        roles = (*ROLES, "viewer") if visitors else ROLES
+        roles = (*ROLES, *(("viewer",) if visitors else ()), *more)
         served = await stack.enter_async_context(serving(home, roles, clock, settings=settings))
         await served.ready()
         town = Town(home, clock, await open_agencies(stack, home, clock), people)

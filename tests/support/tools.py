@@ -16,6 +16,9 @@ TOOLS: dict[str, tuple[tuple[str, ...], str]] = {
     "postgres15": (("/usr/lib/postgresql/15/bin/postgres",), "postgresql-15"),
     "strace": (("strace",), "strace"),
     "chromium": (("chromium",), "chromium"),
+    "prometheus": (("prometheus",), "prometheus"),
+    "promtool": (("promtool",), "prometheus"),
+    "systemd-analyze": (("systemd-analyze",), "systemd"),
 }
 
 

@@ -16,7 +16,7 @@ DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     *sorted(ROOT.glob("docs/**/*.md")),
-    ROOT / "deploy" / "README.md",
+    *sorted(ROOT.glob("deploy/**/*.md")),
 ]
 
 

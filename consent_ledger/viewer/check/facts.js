@@ -114,7 +114,9 @@ export class Story {
     const purpose = this.directory.purpose(scope.purpose, scope.purpose_version);
     const at = reasonDate(entry.reason, entry.event.time_ms, deciding, purpose, words);
     const date = at ? day(at, language) : "";
-    const key = `reason.${entry.reason}${at === 0 ? ".open" : ""}`;
+    // A question that nobody answered: the signal that put it decided, and no answer did.
+    const silent = entry.reason === words.reasons.REFUSED && deciding.some((one) => one.kind === "exchange_decided");
+    const key = `reason.${entry.reason}${silent ? ".silent" : at === 0 ? ".open" : ""}`;
     return [date, fill(words[key] ?? word(words, `reason.${entry.reason}`), { date, asker: this.directory.name(scope.sender) })];
   }
 }

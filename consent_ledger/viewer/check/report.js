@@ -25,7 +25,7 @@ export function say(words, key, values = {}, language = "nl") {
 // Put the answer and its steps into a place on the page, instead of what is there.
 export function report(place, steps, words, language) {
   const box = element("div", "", { class: `notice ${NOTICE[steps.verdict]}`, "data-verdict": steps.verdict });
-  box.append(element("p", words[`verdict.${steps.verdict}`], { class: "big-number" }));
+  box.append(element("p", words[`verdict.${steps.verdict}`], { class: "big-number verdict" }));
   const first = steps.steps.find((step) => step.state === steps.verdict);
   box.append(element("p", steps.verdict === "later" ? words[`why.${first.why}`] : words[`verdict.${steps.verdict}.text`]));
   if (steps.verdict === "wrong") box.append(element("p", words["verdict.wrong.do"]));

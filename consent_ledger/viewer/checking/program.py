@@ -102,6 +102,8 @@ def _sentences(language: Language) -> dict[str, str]:
         if reason:
             found[f"reason.{reason}"] = place(texts.sentence(reason, _SOME_DAY, "{asker}"))
     found[f"reason.{pb.REASON_PAUSED}.open"] = place(texts.sentence(pb.REASON_PAUSED, 0, "{asker}"))
+    silent = texts.sentence(pb.REASON_REFUSED, _SOME_DAY, "{asker}", silent=True)
+    found[f"reason.{pb.REASON_REFUSED}.silent"] = place(silent)
     found["waiting"] = place(texts.waiting(_SOME_DAY))
     blocked = place(texts.sentence(pb.REASON_NO_CONSENT, 0, "")).partition(" ")[0] + " "
     stopped = place(texts.withheld(pb.REASON_NO_CONSENT, 0, ""))

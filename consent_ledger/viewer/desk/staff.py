@@ -10,8 +10,8 @@ from starlette.responses import Response
 from consent_ledger.v1 import consents_pb2, events_pb2
 from consent_ledger.viewer.capture import text_hash
 from consent_ledger.viewer.context import language_of, portal_of, resident_of, session_of, viewer_of
+from consent_ledger.viewer.endpoint import Endpoint
 from consent_ledger.viewer.rendering import go
-from consent_ledger.viewer.routing import Endpoint
 from consent_ledger.viewer.session import Resident, rights_up_to
 
 DESK = "/balie"

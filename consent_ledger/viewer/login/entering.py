@@ -14,6 +14,7 @@ from consent_ledger.errors import RegieError
 from consent_ledger.v1 import consents_pb2, events_pb2
 from consent_ledger.viewer.context import address, language_of, portal_of, session_of, viewer_of
 from consent_ledger.viewer.forms import Form, read_form
+from consent_ledger.viewer.once import change_id
 from consent_ledger.viewer.port import Person
 from consent_ledger.viewer.rendering import go, page
 from consent_ledger.viewer.session import Resident, Right, rights_up_to
@@ -84,7 +85,9 @@ async def accept(request: Request) -> Response:
     code = form.needed("code", most=32)
     if code:
         try:
-            held = await portal_of(request).accept(resident.rows, bytes.fromhex(resident.by), code)
+            held = await portal_of(request).accept(
+                resident.rows, bytes.fromhex(resident.by), code, change_id=change_id(request)
+            )
         except RegieError as error:
             if error.reason not in ("BEYOND_MANDATE", "FIELD_INVALID"):
                 raise

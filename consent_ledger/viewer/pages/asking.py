@@ -12,6 +12,7 @@ from consent_ledger.v1 import consents_pb2
 from consent_ledger.viewer.capture import capture_of
 from consent_ledger.viewer.context import portal_of, resident_of, words_of
 from consent_ledger.viewer.forms import Form, read_form
+from consent_ledger.viewer.once import change_id
 from consent_ledger.viewer.pages.questions import NEWEST
 from consent_ledger.viewer.parties import party, purpose_title
 from consent_ledger.viewer.rendering import done, page
@@ -47,6 +48,7 @@ async def send(request: Request) -> Response:
             purpose=to.purpose,
             text=text,
             about_index=about,
+            change_id=change_id(request),
         )
     except RegieError as error:
         if error.reason not in _NOT_POSSIBLE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 from starlette.requests import Request
@@ -12,6 +13,8 @@ from consent_ledger.v1 import consents_pb2
 from consent_ledger.viewer.capture import capture_of
 from consent_ledger.viewer.context import portal_of, resident_of, words_of
 from consent_ledger.viewer.forms import Form, read_form
+from consent_ledger.viewer.once import change_id
+from consent_ledger.viewer.parties import Party, party
 from consent_ledger.viewer.rendering import page
 from consent_ledger.viewer.routing import needs
 
@@ -31,6 +34,7 @@ _KINDS = {
     "representative_": "others",
     "presence_": "others",
     "attempt_": "others",
+    "audit_": "others",
 }
 """What entries are about, by how the name of their kind begins; the rest is "rest"."""
 
@@ -49,14 +53,31 @@ async def erase(request: Request) -> Response:
     if form.errors:
         return await _show(request, form)
     sure = words_of(request).text("erasure.sure_yes")
-    erased = await portal_of(request).erase(resident_of(request).rows, capture_of(request, sure))
+    erased = await portal_of(request).erase(
+        resident_of(request).rows, capture_of(request, sure), change_id=change_id(request)
+    )
     return page(request, "erased.html", erased=erased)
 
 
 async def _show(request: Request, form: Form) -> Response:
     preview = await portal_of(request).preview_erasure(resident_of(request).rows)
-    counts = _counted(preview)
-    return page(request, "erasure.html", 422 if form.errors else 200, form=form, preview=preview, counts=counts)
+    return page(
+        request,
+        "erasure.html",
+        422 if form.errors else 200,
+        form=form,
+        preview=preview,
+        counts=_counted(preview),
+        received=await _received(request),
+    )
+
+
+async def _received(request: Request) -> list[Party]:
+    """Return who received something about the resident: they keep it, and only they can erase it (GDPR art. 19)."""
+    portal, rows = portal_of(request), resident_of(request).rows
+    registry, summary = await asyncio.gather(portal.registry(), portal.summary(rows))
+    found = {party(registry, each.recipient) for each in summary.parties if each.count.shared}
+    return sorted(found, key=lambda each: each.name)
 
 
 def _counted(preview: consents_pb2.PreviewErasureResponse) -> list[tuple[str, int]]:

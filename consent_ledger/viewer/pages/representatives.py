@@ -21,6 +21,7 @@ from consent_ledger.viewer.context import (
     words_of,
 )
 from consent_ledger.viewer.forms import Form, read_form
+from consent_ledger.viewer.once import change_id
 from consent_ledger.viewer.parties import choosable
 from consent_ledger.viewer.rendering import done, go, page
 from consent_ledger.viewer.routing import needs
@@ -67,6 +68,7 @@ async def invite(request: Request) -> Response:
         relation=events_pb2.Relation.Value(events_pb2.Relation.Name(int(relation))),  # type: ignore[arg-type]  # offered
         months=int(months),
         purposes=purposes,
+        change_id=change_id(request),
     )
     # Shown in the answer itself, not after a redirect: so it is nowhere but on this screen.
     where = viewer_of(request).settings.origin + address(language_of(request), "/inloggen")

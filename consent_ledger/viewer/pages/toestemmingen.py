@@ -22,6 +22,7 @@ from consent_ledger.viewer.numbers import log_index
 from consent_ledger.viewer.rendering import done, page
 from consent_ledger.viewer.routing import needs
 from consent_ledger.viewer.telling import Choice, same_parties, tell_choice, tell_choices, tell_exchanges
+from consent_ledger.viewer.wordingthen import words_then
 
 GROUPS = (("attention", ("confirm", "ends")), ("allowed", ("active", "starts")), ("no", ("no",)))
 """Which states are shown together, in this order; what is over comes last."""
@@ -54,7 +55,7 @@ async def detail(request: Request) -> Response:
     record = await portal.record(rows, limit=NEWEST, organisation=scope.recipient, purpose=scope.purpose)
     current = _current(record.choices, scope)
     shown = _shown(registry, current, entry.entry, now_ms)
-    found = wording.shown_then(viewer_of(request).words, registry, entry.entry.event)
+    found = await words_then(request, registry, entry.entry)
     exchanges = [each for each in tell_exchanges(registry, record, now_ms) if each.record.sender == scope.sender]
     return page(
         request,

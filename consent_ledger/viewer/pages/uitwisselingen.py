@@ -13,7 +13,6 @@ from starlette.routing import Route
 from consent_ledger.errors import RegieError
 from consent_ledger.registry import Registry
 from consent_ledger.v1 import consents_pb2, events_pb2
-from consent_ledger.viewer import wording
 from consent_ledger.viewer.capture import capture_of
 from consent_ledger.viewer.checking.proving import bundle_for
 from consent_ledger.viewer.context import portal_of, resident_of, viewer_of
@@ -21,6 +20,7 @@ from consent_ledger.viewer.numbers import log_index
 from consent_ledger.viewer.parties import Party, party
 from consent_ledger.viewer.rendering import go, page
 from consent_ledger.viewer.telling import CAN_CHOOSE, Exchange, tell_exchange, tell_exchanges
+from consent_ledger.viewer.wordingthen import words_then
 
 PAGE = 10
 """Exchanges on one page: fewer than fill a telephone three times."""
@@ -92,7 +92,7 @@ async def detail(request: Request) -> Response:
         request,
         "uitwisseling.html",
         exchange=exchange,
-        deciding=[_deciding(request, registry, event) for event in entry.deciding],
+        deciding=[await _deciding(request, registry, event) for event in entry.deciding],
         grant=_grant(entry),
         copy=await _copy(request, exchange),
         can_choose=exchange.record.reason in CAN_CHOOSE and not exchange.record.withheld_reason,
@@ -101,10 +101,10 @@ async def detail(request: Request) -> Response:
     )
 
 
-def _deciding(request: Request, registry: Registry, event: consents_pb2.EntryEvent) -> Deciding:
+async def _deciding(request: Request, registry: Registry, event: consents_pb2.EntryEvent) -> Deciding:
     body = getattr(event.event, event.kind, None)
     capture = body.capture if body is not None and "capture" in body.DESCRIPTOR.fields_by_name else events_pb2.Capture()
-    found = wording.shown_then(viewer_of(request).words, registry, event.event)
+    found = await words_then(request, registry, event)
     language, text = found or ("", "")
     return Deciding(event, capture, text, language)
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from consent_ledger.registry import Registry
 from consent_ledger.v1 import consents_pb2, events_pb2
 from consent_ledger.viewer.catalogue import Words
 from consent_ledger.viewer.context import portal_of, resident_of, words_of
@@ -31,7 +32,11 @@ async def show(request: Request) -> Response:
     others = await portal_of(request).others(resident_of(request).rows)
     words = words_of(request)
     relations = {each.reference.hex(): int(each.relation) for each in others.representatives}
-    views = [_seen(words, relations, each) for each in others.views]
+    registry = await portal_of(request).registry()
+    views = [
+        _audited(words, registry, each) if each.HasField("audit") else _seen(words, relations, each)
+        for each in others.views
+    ]
     attempts = [_tried(words, relations, each) for each in others.attempts]
     return page(request, "viewed.html", views=views, attempts=attempts)
 
@@ -49,6 +54,15 @@ def who(words: Words, relations: Relations, capture: events_pb2.Capture) -> str:
 def _seen(words: Words, relations: Relations, view: consents_pb2.ViewRecord) -> Seen:
     what = words.text(f"viewed.what_{int(view.kind)}")
     return Seen(view.time_ms, who(words, relations, view.capture), what, view.log_index)
+
+
+def _audited(words: Words, registry: Registry, view: consents_pb2.ViewRecord) -> Seen:
+    """An auditor looked: the organisation and its case are named, the person is known there."""
+    audit = view.audit
+    found = registry.find_participant(audit.auditor)
+    name = found.name if found else audit.auditor
+    seen_by = words.text("viewed.who_audit", name=name, case=audit.case)
+    return Seen(view.time_ms, seen_by, words.text(f"viewed.what_audit_{int(audit.act)}"), view.log_index)
 
 
 def _tried(words: Words, relations: Relations, record: consents_pb2.AttemptRecord) -> Seen:

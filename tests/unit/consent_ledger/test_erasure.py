@@ -272,7 +272,10 @@ def test_the_same_request_gets_the_same_answer_and_another_under_its_id_none(led
     first, again = (erased(ledger.sequencer.submit(erase_work(request)).result(10)) for _ in range(2))
     assert first == again
     assert first.entries == 1
-    other = erase_request("anna", ledger.clock() + 51)
+    later = erase_request("anna", ledger.clock() + 51)
+    assert erased(ledger.sequencer.submit(erase_work(later)).result(10)) == first, "when it was written is no content"
+    other = erase_request("anna", ledger.clock() + 50)
+    other.capture.language = "en"
     assert reason_of(lambda: ledger.sequencer.submit(erase_work(other)).result(10)) == "NONCE_REUSED"
 
 

@@ -327,6 +327,9 @@ def test_one_change_twice_in_a_request_and_again_later(ledger):
     assert found[0].log_index == ledger.sequencer.head.size - 1
     later = ledger.sequencer.submit(record_work(made)).result(10).receipt
     assert consents.RecordReceipt.FromString(later).results[0] == found[0]
-    other = change(77, "emma", NOW + 51, grant=grant())
+    dated = change(77, "emma", NOW + 51, grant=grant())
+    later = ledger.sequencer.submit(record_work(dated)).result(10).receipt
+    assert consents.RecordReceipt.FromString(later).results[0] == found[0], "when it was written is no content"
+    other = change(77, "emma", NOW + 50, grant=grant(months=3))
     receipt = ledger.sequencer.submit(record_work(other)).result(10).receipt
     assert consents.RecordReceipt.FromString(receipt).results[0].error.reason == "NONCE_REUSED"

@@ -5,18 +5,21 @@ from hashlib import sha256
 import pytest
 
 from consent_ledger.clock import DAY_MS
-from consent_ledger.others import INVITED_MS, MOST_TRIES, invitation_hash, presence_hash
+from consent_ledger.others import INVITED_MS, MOST_TRIES, invitation_hash, presence_hash, proof_in
 from consent_ledger.v1 import consents_pb2 as pb
 from consent_ledger.v1 import events_pb2
 from consent_ledger.verify.authority import wrong_authority
 from consent_ledger.verify.fsck import fsck
-from consent_ledger.verify.replay import replay
+from consent_ledger.verify.replay import ReplayFailed, replay
 from tests.support.erasure import erase_request, erase_work, erased
 from tests.support.ledger import (
     ARREARS,
+    CITY,
+    INCOME,
     NOW,
     SIGNER,
     SUPPLIER,
+    TAX_OFFICE,
     Ledger,
     change,
     grant,
@@ -44,12 +47,30 @@ def captured(via, by="balie-7", proof=b""):
     return events_pb2.Capture(via=via, by=by, language="nl", presence_proof=proof)
 
 
-def write(ledger, capture, person="anna", **what):
+def made(ledger, capture, person="anna", purposes=(ARREARS,), **what):
     ledger.clock.writes += 1
-    made = change(ledger.clock.writes, person, ledger.clock() + ledger.clock.writes, **what)
-    made.capture.CopyFrom(capture)
-    result = results(ledger.sequencer.submit(record_work(made)).result(10))[0]
+    new = change(ledger.clock.writes, person, ledger.clock() + ledger.clock.writes, **what)
+    rows = [pb.Rows(purpose=purpose, elements=new.rows[0].elements) for purpose in purposes]
+    del new.rows[:]
+    new.rows.extend(rows)
+    new.capture.CopyFrom(capture)
+    return new
+
+
+def recorded(ledger, new):
+    (result,) = results(ledger.sequencer.submit(record_work(new)).result(10))
     return result.error.reason or result.log_index
+
+
+def write(ledger, capture, person="anna", purposes=(ARREARS,), **what):
+    return recorded(ledger, made(ledger, capture, person, purposes, **what))
+
+
+def erase(ledger, capture):
+    ledger.clock.writes += 1
+    request = erase_request("anna", ledger.clock() + ledger.clock.writes, (ARREARS,), 700 + ledger.clock.writes)
+    request.capture.CopyFrom(capture)
+    return ledger.sequencer.submit(erase_work(request)).result(10)
 
 
 def kinds(ledger):
@@ -167,6 +188,39 @@ def test_a_code_is_of_one_case_one_resident_and_one_hour(ledger):
     assert write(ledger, PROVEN, grant=YES) == "PRESENCE_REQUIRED"
 
 
+def test_a_code_proves_one_change_the_first(ledger, tmp_path):
+    write(ledger, DESK, issue_code=CODE_SENT)
+    assert write(ledger, PROVEN, grant=grant(months=12)) == "BEYOND_PURPOSE", "what is not recorded uses nothing up"
+    first = made(ledger, PROVEN, grant=YES)
+    index = recorded(ledger, first)
+    assert index > 0
+    assert write(ledger, PROVEN, grant=YES) == "PRESENCE_REQUIRED"
+    assert write(ledger, PROVEN, resume=pb.Resume()) == "PRESENCE_REQUIRED"
+    assert reason_of(lambda: erase(ledger, PROVEN)) == "PRESENCE_REQUIRED"
+    assert write(ledger, PROVEN, withdraw=pb.Withdraw(scope=scope())) > index, "staff stops alone"
+    assert recorded(ledger, first) == index, "the same change, sent again"
+    ledger.close()
+    assert replay(tmp_path / "ledger.db", SIGNER.verifier.format()).broken == 0
+    fsck(tmp_path / "ledger.db", SIGNER.verifier.format(), check_signature=check_fake_signature)
+
+
+def test_a_code_that_was_used_for_one_purpose_is_used_for_all(ledger):
+    write(ledger, DESK, purposes=(ARREARS, INCOME), issue_code=CODE_SENT)
+    elsewhere = grant(where=scope(TAX_OFFICE, CITY, INCOME), months=3)
+    assert write(ledger, PROVEN, grant=YES) > 0
+    assert write(ledger, PROVEN, purposes=(INCOME,), grant=elsewhere) == "PRESENCE_REQUIRED"
+    write(
+        ledger,
+        DESK,
+        purposes=(ARREARS, INCOME),
+        issue_code=pb.IssueCode(
+            case_id=b"d" * 16, code_hash=presence_hash(b"d" * 16 + CODE.encode()), channel=events_pb2.CODE_CHANNEL_PHONE
+        ),
+    )
+    another = captured(events_pb2.CAPTURED_VIA_DESK, proof=b"d" * 16 + CODE.encode())
+    assert write(ledger, another, purposes=(INCOME,), grant=elsewhere) > 0
+
+
 def test_a_code_that_is_guessed_at_is_of_no_use_any_more(ledger):
     write(ledger, DESK, issue_code=CODE_SENT)
     for number in range(MOST_TRIES):
@@ -253,21 +307,14 @@ def test_a_mandate_for_one_purpose_is_for_that_one(ledger):
 def test_nobody_takes_a_record_away_for_somebody_else(ledger):
     write(ledger, WEB, grant=YES)
     write(ledger, DESK, issue_code=CODE_SENT)
-
-    def erase(capture):
-        ledger.clock.writes += 1
-        request = erase_request("anna", ledger.clock() + ledger.clock.writes, (ARREARS,), 700 + ledger.clock.writes)
-        request.capture.CopyFrom(capture)
-        return ledger.sequencer.submit(erase_work(request)).result(10)
-
     by = acting(ledger, events_pb2.MANDATE_CHOOSE)
-    assert [reason_of(lambda capture=each: erase(capture)) for each in (DESK, PAPER, PHONE, by)] == [
+    assert [reason_of(lambda capture=each: erase(ledger, capture)) for each in (DESK, PAPER, PHONE, by)] == [
         "PRESENCE_REQUIRED",
         "PRESENCE_REQUIRED",
         "PRESENCE_REQUIRED",
         "BEYOND_MANDATE",
     ]
-    assert erased(erase(PROVEN)).entries > 0
+    assert erased(erase(ledger, PROVEN)).entries > 0
 
 
 def test_views_once_a_day_and_they_make_no_choice_stale(ledger):
@@ -323,6 +370,30 @@ def test_a_replay_finds_a_desks_yes_that_was_planted(ledger, change_event, said)
     assert wrong_authority(event, [state]) is None
     change_event(event)
     assert said in (wrong_authority(event, [state]) or "")
+
+
+def test_a_replay_finds_a_code_that_was_used_before(ledger):
+    write(ledger, DESK, issue_code=CODE_SENT)
+    with ledger.sequencer.reader.snapshot() as snapshot:
+        state = snapshot.subject(subject("anna")).state
+    write(ledger, PROVEN, grant=YES)
+    event = ledger.events()[-1][1]
+    assert proof_in(event) == presence_hash(PROOF)
+    assert wrong_authority(event, [state]) is None
+    assert "code" in (wrong_authority(event, [state], {presence_hash(PROOF)}) or "")
+    write(ledger, PROVEN, grant=YES)
+    assert proof_in(ledger.events()[-1][1]) == b"", "an attempt uses nothing up"
+
+
+def test_a_replay_finds_it_also_when_it_was_used_for_other_rows(ledger, tmp_path, monkeypatch):
+    write(ledger, DESK, purposes=(ARREARS, INCOME), issue_code=CODE_SENT)
+    write(ledger, PROVEN, grant=YES)
+    monkeypatch.setattr("consent_ledger.writing.record.check_authority", lambda *_: None)
+    planted = write(ledger, PROVEN, purposes=(INCOME,), grant=grant(where=scope(TAX_OFFICE, CITY, INCOME), months=3))
+    ledger.close()
+    with pytest.raises(ReplayFailed) as found:
+        replay(tmp_path / "ledger.db", SIGNER.verifier.format())
+    assert [one.index for one in found.value.report.findings] == [planted]
 
 
 def test_a_replay_finds_a_confirmation_of_nothing(ledger):

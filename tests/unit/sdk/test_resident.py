@@ -209,6 +209,32 @@ async def test_a_desk_grant_needs_the_code_that_went_to_the_resident(home):
         assert (attempt.attempt.what, attempt.attempt.capture.by) == ("grant", "balie-7")
 
 
+async def test_what_is_sent_twice_under_one_id_is_done_once(home):
+    name = [bytes([number]) * 16 for number in range(1, 6)]
+    async with served(home) as portal:
+        rows = await portal.rows(ANNA)
+        assert await portal.change(rows, WEB, GRANT, change_ids=name[:1]) == await portal.change(
+            rows, WEB, GRANT, change_ids=name[:1]
+        )
+        to = {"organisation": SCOPE.sender, "purpose": PURPOSE, "text": "Wie belt mij?"}
+        asked = [await portal.ask(rows, WEB, **to, change_id=name[1]) for _ in range(2)]
+        assert asked[0].record == asked[1].record
+        assert asked[1].text == "Wie belt mij?"
+        how = {"mandate": events_pb2.MANDATE_LOOK, "relation": events_pb2.RELATION_FAMILY, "months": 3}
+        invited = [await portal.invite(rows, WEB, **how, change_id=name[2]) for _ in range(2)]
+        assert invited[0] == invited[1]
+        codes = [
+            await portal.send_code(rows, DESK, events_pb2.CODE_CHANNEL_PHONE, ANNA, change_id=name[3]) for _ in range(2)
+        ]
+        assert codes[0].case_id == codes[1].case_id
+        orders = (portal._agency.organisation.data / "post").glob("*.json")
+        assert len({json.loads(each.read_text("utf-8"))["code"] for each in orders}) == 1
+        links = (await portal.chain(rows, PURPOSE)).chains[0].links
+        kinds = [events_pb2.Event.FromString(link.event).WhichOneof("body") for link in links]
+        assert len(kinds) == len(set(kinds))
+        assert await portal.erase(rows, WEB, change_id=name[4]) == await portal.erase(rows, WEB, change_id=name[4])
+
+
 async def test_a_representative_with_a_login_of_their_own(home):
     async with served(home) as portal:
         rows = await portal.rows(ANNA)

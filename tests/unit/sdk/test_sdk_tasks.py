@@ -130,6 +130,21 @@ async def test_what_was_delivered_must_be_used_no_more_once_the_resident_stops(h
         assert 0 < exchange.stop_use_noticed_ms <= exchange.stop_use_acknowledged_ms
 
 
+async def test_what_still_waits_in_the_inbox_is_handed_over_no_more_once_a_notice_is_acknowledged(home):
+    """Pulled, and its reader stopped before it was safe with them: the next start would give it again."""
+    async with serving(home, ROLES), open_portal(home) as portal:
+        await enrol(home, 0)
+        await choose(home, yes(0))
+        await send(home, row(0))
+        async with city(home) as agency:
+            assert len(await receive(agency, done=False)) == 1
+            assert len(await receive(agency, done=False)) == 1, "it comes again until somebody says that it is safe"
+            await portal.change(await rows_of(portal), CAPTURE, consents_pb2.Withdraw(scope=SCOPE))
+            (notice,) = await Tasks(agency).notices()
+            await Tasks(agency).acknowledge(notice.log_index, how="stopped")
+            assert await receive(agency) == []
+
+
 async def test_a_sender_reaches_a_threshold_by_what_its_signal_says(home):
     """R4: two months are band 3 of 4; the gateway learns neither band nor threshold."""
     wish = replace(yes(0), threshold=3)

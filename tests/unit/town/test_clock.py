@@ -13,6 +13,14 @@ def test_starts_in_the_past_and_ends_now():
     assert abs(system_clock() - clock()) < 1_000
 
 
+def test_hours():
+    clock = DemoClock(1)
+    clock.advance(hours=23)
+    assert abs(system_clock() - DAY_MS // 24 - clock()) < 1_000
+    with pytest.raises(ValueError, match="0 days and 2 hours"):
+        clock.advance(hours=2)
+
+
 @pytest.mark.parametrize("days", [-1, 17])
 def test_never_goes_back_and_never_passes_the_present(days):
     with pytest.raises(ValueError, match="not between"):

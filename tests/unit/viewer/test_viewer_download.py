@@ -183,6 +183,27 @@ async def test_erasing_shows_first_what_disappears_and_needs_a_yes(portal: Memor
     assert len((await portal.record(await portal.rows(ANNA))).choices) == 2
 
 
+async def test_before_erasing_one_reads_who_received_something_and_whom_to_ask(
+    portal: MemoryPortal, anna: TestClient
+) -> None:
+    """GDPR art. 19: the recipients are told by pausing first; a notice of the erasure would name its entries."""
+    shown = anna.get("/nl/mijn/wissen").text
+    received = shown[shown.index("Wie al iets van u kreeg") : shown.index("Daarna</h2>")]
+    registry = await portal.registry()
+    assert registry.participant(CITY).name in received
+    assert registry.participant(SUPPLIER).name not in received
+    assert 'href="/nl/mijn/pauze"' in received
+    assert 'href="/nl/mijn/vragen/nieuw"' in received
+    post(anna, "/nl/mijn/wissen", {"zeker": "ja"})
+    assert "Wie al iets van u kreeg" not in anna.get("/nl/mijn/wissen").text
+
+
+async def test_pausing_before_erasing_tells_who_has_something_to_stop(portal: MemoryPortal, anna: TestClient) -> None:
+    post(anna, "/nl/mijn/pauze", {"doe": "pauze"})
+    notices = (await portal.record(await portal.rows(ANNA))).notices
+    assert {notice.recipient for notice in notices} == {CITY}
+
+
 async def test_after_erasing_nothing_is_left_and_nothing_is_shared(portal: MemoryPortal, anna: TestClient) -> None:
     done = post(anna, "/nl/mijn/wissen", {"zeker": "ja"})
     assert "Alles is gewist" in done.text

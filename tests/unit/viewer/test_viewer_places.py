@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from consent_ledger.lifeevents import LIFE_EVENTS
-from tests.support.places import FILES, INVITED, MINE, PUBLIC, page_routes, town
-from tests.support.viewer import log_in, post, viewer_client
+from tests.support.places import DESK, FILES, INVITED, MINE, PUBLIC, desk_page_routes, page_routes, town
+from tests.support.portal import ANNA
+from tests.support.viewer import at_the_desk, desk_client, log_in, post, viewer_client
 
 
 def test_every_page_is_looked_at():
     known = {**PUBLIC, **MINE, **INVITED}
     assert set(page_routes()) == set(known)
     assert not FILES & set(known)
+    assert desk_page_routes() == set(DESK)
 
 
 async def test_every_address_shows_its_page():
@@ -22,7 +24,14 @@ async def test_every_address_shows_its_page():
         log_in(anna)
         post(anna, "/nl/mijn/verandering", {"wat": LIFE_EVENTS[0].id})
         log_in(helper, "helper")
-        for client, templates in ((stranger, PUBLIC), (anna, MINE), (helper, INVITED)):
+        mia, outside = (desk_client(made.portal) for _ in range(2))
+        at_the_desk(mia, ANNA)
+        at_the_desk(outside)
+        case = {name: DESK[name] for name in DESK if name != "desk"}
+        for client, templates in (
+            *((stranger, PUBLIC), (anna, MINE), (helper, INVITED)),
+            *((mia, case), (outside, {"desk": DESK["desk"]})),
+        ):
             answers = {path: client.get(f"/nl{path}".rstrip("/")) for path in made.places(templates)}
             assert {path: answer.status_code for path, answer in answers.items() if answer.status_code != 200} == {}
             titles = [answer.text.partition("<title>")[2].partition("</title>")[0] for answer in answers.values()]

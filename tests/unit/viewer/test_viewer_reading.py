@@ -10,11 +10,13 @@ import pytest
 import textstat
 
 from consent_ledger import texts
+from consent_ledger.lifeevents import LIFE_EVENTS
 from consent_ledger.purposes import CATALOGUE as PURPOSES
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.viewer.catalogue import load_catalogue
-from tests.support.places import INVITED, MINE, PUBLIC, town
-from tests.support.viewer import log_in, viewer_client
+from tests.support.places import DESK, INVITED, MINE, PUBLIC, town
+from tests.support.portal import ANNA
+from tests.support.viewer import at_the_desk, desk_client, log_in, post, viewer_client
 
 FORBIDDEN = (
     *("schuldenaar", "wanbetaler", "wanbetaling", "probleemgeval", "problematische schulden", "in gebreke"),
@@ -53,10 +55,16 @@ def seen():
     for language in ("nl", "en"):
         stranger, anna, helper = (viewer_client(made.portal) for _ in range(3))
         log_in(anna, "anna", language)
+        post(anna, f"/{language}/mijn/verandering", {"wat": LIFE_EVENTS[0].id})  # the page after it needs it
         log_in(helper, "helper", language)
-        for client, templates in ((stranger, PUBLIC), (anna, MINE), (helper, INVITED)):
+        front, desk = desk_client(made.portal), desk_client(made.portal)
+        at_the_desk(front, None, language)
+        at_the_desk(desk, ANNA, language)
+        staff = ((front, {"desk": DESK["desk"]}), (desk, {name: DESK[name] for name in DESK if name != "desk"}))
+        for client, templates in ((stranger, PUBLIC), (anna, MINE), (helper, INVITED), *staff):
             for path in made.places(templates):
                 answer = client.get(f"/{language}{path}".rstrip("/"))
+                assert answer.status_code == 200, path
                 found[language, path] = answer.text
     made.portal.close()
     return found

@@ -327,6 +327,17 @@ def test_files_never_change_under_their_address(client: TestClient):
     assert client.get("/static/0000000000000000/..%2Fapp.py").status_code == 404
 
 
+def test_everything_above_the_page_is_in_its_header(portal: MemoryPortal):
+    """axe, "region": what stands in no landmark is passed over by who goes from landmark to landmark."""
+    client = viewer_client(portal)
+    log_in(client)
+    text = client.get("/nl/mijn").text
+    between = text[text.index("</a>", text.index('class="skip"')) + 4 : text.index("<main")].strip()
+    assert between.startswith("<header")
+    assert between.endswith("</header>")
+    assert 'class="demo"' in between
+
+
 def test_the_style_sheet_fits_its_budget():
     assert (FOLDER / "regie.css").stat().st_size <= 25_000
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
 
+from consent_ledger.purpose import Text
 from consent_ledger.v1 import events_pb2
-from tests.support.ledger import scope
+from consent_ledger.writing.publish import PublishWork
+from tests.support.ledger import ARREARS, SUPPLIER, scope
 from tests.support.pages import Page
 from tests.support.portal import ANNA, BEN, BY_WEB
-from tests.support.portal_story import StoryPortal, lively, yes
+from tests.support.portal_story import StoryPortal, lively, pb_registered, yes
 from tests.support.viewer import log_in, post, viewer_client
 
 LIST = "/nl/mijn/toestemmingen"
@@ -165,3 +168,20 @@ def test_choosing_again_starts_at_the_answers(client: TestClient, portal: StoryP
     links = _choice(client, portal, "no").links()
     (again,) = [link for link in links if "nieuw" in link]
     assert "Wat wilt u?" in Page(client.get(again).text).words
+
+
+async def test_the_words_of_then_are_shown_also_when_all_is_called_otherwise(client: TestClient, portal: StoryPortal):
+    """The log keeps every version of a purpose: the words are made again, and the hash of the entry decides."""
+    before = _choice(client, portal, "shared_by")
+    said = [text for _, fact, text in before.facts if fact == "wording"]
+    assert "Lampje Energie B.V." in said[0]
+    old = (await portal.registry()).purpose(ARREARS)
+    new = replace(old, version=old.version + 1, title=Text("Hulp bij betalen", "Help with paying"))
+    published = events_pb2.PurposePublished(purpose=new.to_proto())
+    events = [events_pb2.PublicEvent(purpose_published=published), pb_registered(SUPPLIER, "Anders B.V.", private=True)]
+    portal.ledger.sequencer.submit(PublishWork(events)).result(10)
+    after = _choice(client, portal, "shared_by")
+    assert "Hulp bij betalen" in after.words, "what it is called now"
+    assert [text for _, fact, text in after.facts if fact == "wording"] == said
+    entry = Page(client.get(f"/nl/mijn/uitwisselingen/{portal.story['shared']}").text)
+    assert said[0] in [text for _, fact, text in entry.facts if fact == "wording"]

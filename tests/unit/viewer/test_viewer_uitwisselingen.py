@@ -15,7 +15,7 @@ from tests.support.ledger import ARREARS, CITY, INCOME, OTHER_SUPPLIER, TAX_OFFI
 from tests.support.pages import Page
 from tests.support.portal import ANNA, BEN
 from tests.support.portal_story import StoryPortal, lively
-from tests.support.viewer import log_in, post, viewer_client
+from tests.support.viewer import log_in, post, told, viewer_client
 
 LIST = "/nl/mijn/uitwisselingen"
 R15 = (
@@ -199,6 +199,19 @@ def test_a_question_leads_to_its_answer(client: TestClient, portal: StoryPortal)
     assert "/nl/mijn/vragen" not in late.links()
 
 
+async def test_who_did_not_answer_did_not_say_no(client: TestClient, portal: StoryPortal):
+    """The same reason for the ledger, and for the resident something else."""
+    portal.clock.forward(days=15)
+    again = portal.happens("again", TAX_OFFICE, purpose=INCOME)
+    log_in(client)
+    page = _entry(client, portal, "again")
+    assert "Er kwam geen antwoord van u, tot 11 december 2025. Geen reactie is nee." in page.words
+    assert "U koos 'nee'" not in page.words
+    record = (await portal.entry(await portal.rows(ANNA), again.log_index)).exchange
+    assert record.text.en == "Blocked. You did not answer, until 11 December 2025. No answer means no."
+    assert "U koos 'nee' op" in _entry(client, portal, "refused").words
+
+
 def test_every_word_that_is_marked_is_of_a_proven_entry(client: TestClient, portal: StoryPortal):
     page = _entry(client, portal, "shared")
     entries = {int(entry) for entry, _, _ in page.facts}
@@ -217,7 +230,7 @@ def test_what_is_no_entry_of_ones_own_is_not_found(client: TestClient, number: s
 
 def test_the_entry_of_somebody_else_is_as_one_that_does_not_exist(client: TestClient, portal: StoryPortal):
     other = portal.send(BEN).log_index
-    texts = {client.get(f"{LIST}/{number}").text.replace(str(number), "N") for number in (other, other + 1000)}
+    texts = {told(client.get(f"{LIST}/{number}")).replace(str(number), "N") for number in (other, other + 1000)}
     assert len(texts) == 1
 
 

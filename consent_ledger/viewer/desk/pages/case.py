@@ -10,6 +10,7 @@ from starlette.routing import Route
 from consent_ledger.errors import RegieError
 from consent_ledger.v1 import consents_pb2
 from consent_ledger.viewer import wording
+from consent_ledger.viewer.acting import ids_of
 from consent_ledger.viewer.context import portal_of, resident_of, viewer_of, words_of
 from consent_ledger.viewer.desk import staff
 from consent_ledger.viewer.desk.staff import cased
@@ -37,7 +38,8 @@ async def choice_of(request: Request) -> Choice:
 async def recorded(request: Request, shown: str, what: consents_pb2.Withdraw | consents_pb2.Pause) -> int | None:
     """Record what staff does alone; None when the choice changed meanwhile."""
     rows = resident_of(request).rows
-    (result,) = await portal_of(request).change(rows, staff.capture(request, shown), what)
+    ids = ids_of(request, [what])
+    (result,) = await portal_of(request).change(rows, staff.capture(request, shown), what, change_ids=ids)
     if isinstance(result, RegieError):
         if result.status in ("FAILED_PRECONDITION", "INVALID_ARGUMENT"):
             return None

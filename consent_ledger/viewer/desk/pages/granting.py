@@ -10,6 +10,7 @@ from starlette.routing import Route
 from consent_ledger.errors import RegieError
 from consent_ledger.v1 import events_pb2
 from consent_ledger.viewer import wording
+from consent_ledger.viewer.acting import ids_of
 from consent_ledger.viewer.context import portal_of, resident_of, session_of, words_of
 from consent_ledger.viewer.desk import staff
 from consent_ledger.viewer.desk.draft import MODES, Draft, draft, months_of
@@ -17,6 +18,7 @@ from consent_ledger.viewer.desk.pages.case import choices_of
 from consent_ledger.viewer.desk.person import is_among, read_person, rows_of
 from consent_ledger.viewer.desk.staff import cased
 from consent_ledger.viewer.forms import Form, read_form
+from consent_ledger.viewer.once import change_id
 from consent_ledger.viewer.port import presence_proof
 from consent_ledger.viewer.rendering import done, go, page
 
@@ -47,7 +49,11 @@ async def send_code(request: Request) -> Response:
         return await _show(request, found, form)
     try:
         code = await portal_of(request).send_code(
-            resident_of(request).rows, staff.capture(request), CHANNELS[channel], read_person(form)
+            resident_of(request).rows,
+            staff.capture(request),
+            CHANNELS[channel],
+            read_person(form),
+            change_id=change_id(request),
         )
     except RegieError as error:
         if error.status == "UNAVAILABLE":
@@ -68,7 +74,8 @@ async def record(request: Request) -> Response:
     typed = form.text("code")[:_CODE_LENGTH]
     proof = presence_proof(staff.code_case(request), typed) if typed else b""
     rows, capture = resident_of(request).rows, staff.capture(request, shown, proof)
-    (result,) = await portal_of(request).change(rows, capture, found.change)
+    ids = ids_of(request, [found.change])
+    (result,) = await portal_of(request).change(rows, capture, found.change, change_ids=ids)
     if not isinstance(result, RegieError):
         return await _recorded(request, result)
     if result.reason == "PRESENCE_REQUIRED":

@@ -37,8 +37,8 @@ def told(monkeypatch):
     )
 
     @asynccontextmanager
-    async def serving(home, roles, clock):
-        assert set(roles) == {"gateway", "pseudonyms", "ledger", "witness", "viewer"}
+    async def serving(home, roles, clock, settings):
+        assert set(roles) == {"gateway", "pseudonyms", "ledger", "witness", "viewer", "auditor"}
         yield Served()
 
     async def play(home, town, clock, teller):

@@ -22,7 +22,7 @@ def test_a_demo_home_has_a_town(tmp_path):
     assert said["demo"] is True
     assert Home.open(tmp_path / "home").demo
     kinds = [participant["kind"] for participant in said["participants"]]
-    assert (kinds.count("energy_supplier"), kinds.count("municipality"), len(kinds)) == (3, 2, 10)
+    assert (kinds.count("energy_supplier"), kinds.count("municipality"), len(kinds)) == (3, 2, 11)
     assert len(said["files"]) == len(list((tmp_path / "home" / "town").iterdir())) == 8
 
 
@@ -40,7 +40,7 @@ def test_agencies_from_a_file(tmp_path):
     listed.write_text("oin,kind,name,population\n00000099000000000042,municipality,Gemeente Nergens,5000\n")
     result = run("--home", tmp_path / "home", "--participants", listed, "--json")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["participants"][4:] == [
+    assert json.loads(result.stdout)["participants"][5:] == [
         {"oin": "00000099000000000042", "kind": "municipality", "name": "Gemeente Nergens"}
     ]
     assert Home.open(tmp_path / "home").organisation("00000099000000000042").has("closing")

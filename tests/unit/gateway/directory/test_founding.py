@@ -34,9 +34,11 @@ def test_settings_are_read_back(home):
     again = Home.open(home.folder)
     assert again == home
     assert not again.demo
-    assert set(again.addresses) == {"gateway", "pseudonyms", "ledger", "log", "witness", "viewer"}
-    assert all(20_000 <= int(address.removeprefix("127.0.0.1:")) < 32_000 for address in again.addresses.values())
-    assert len(set(again.addresses.values())) == 6
+    assert set(again.addresses) == {"gateway", "pseudonyms", "ledger", "viewer", "auditor", "log", "witness"}
+    assert set(again.metrics) == {"gateway", "pseudonyms", "ledger", "viewer", "auditor", "witness"}
+    addresses = [*again.addresses.values(), *again.metrics.values()]
+    assert all(20_000 <= int(address.removeprefix("127.0.0.1:")) < 32_000 for address in addresses)
+    assert len(set(addresses)) == len(addresses) == 13
 
 
 def test_only_the_owner_reads_secrets(home):
@@ -51,7 +53,7 @@ def test_only_the_owner_reads_secrets(home):
 
 def test_the_ledger_verifies_and_holds_everything_in_the_clear(home):
     report = verify_database(home.operator("ledger").data / "ledger.db", home.log_verifier_key)
-    keys = {"gateway": 1, "pseudonyms": 2, "ledger": 2, "viewer": 2}
+    keys = {"gateway": 1, "pseudonyms": 2, "ledger": 2, "viewer": 2, "auditor": 1}
     expected = 2 + sum(1 + keys.get(participant.kind, 2) for participant in SMALL) + len(CATALOGUE)
     assert (report.log.size, report.opened) == (expected, 0)
     assert LogKeys.parse(home.operator("ledger").text_key("log")).names == tuple(home.log_verifier_key.split())
@@ -84,7 +86,7 @@ def test_who_holds_which_keys(home):
 
     assert names(home.operators["gateway"]) == {"sign", "master"}
     assert names(home.operators["pseudonyms"]) == {"sign", "hpke", "master"}
-    assert names(home.operators["ledger"]) == {"sign", "hpke", "closing", "log"}
+    assert names(home.operators["ledger"]) == {"sign", "hpke", "closing", "log", "ldv"}
     assert names(TAX_OFFICE.oin) == names(ZONNEVEEN.oin) == {"sign", "hpke", "closing", "hedge"}
 
 

@@ -15,7 +15,7 @@ from consent_ledger.viewer.login.oidc import OidcLogin
 from gateway.home import Home, HomeError
 from gateway.town.generator import make_town
 from gateway.town.logins import LOGINS, read_logins, write_logins
-from gateway.viewer.settings import demo_names, viewer_login, viewer_settings
+from gateway.viewer.settings import demo_names, demo_staff, viewer_login, viewer_settings
 from tests.support.servers import make_home
 
 OIDC = {"issuer": "https://login.example", "client_id": "regie", "levels": ["substantial"]}
@@ -79,6 +79,9 @@ def test_outside_a_demo_a_login_must_be_named(home: Home):
         viewer_login(replace(home, demo=False, viewer={}))
     assert isinstance(viewer_login(replace(home, viewer={})), DemoLogin)
     assert demo_names(replace(home, demo=False)) == []
+    assert demo_staff(home)
+    assert demo_staff(replace(home, demo=False)) == []
+    assert demo_staff(replace(home, viewer=home.viewer | {"desk_login": OIDC})) == []
 
 
 def test_a_login_service_needs_what_proves_that_we_are_its_client(home: Home):

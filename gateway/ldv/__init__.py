@@ -1,0 +1,1 @@
+"""The processing log: Logboek Dataverwerkingen 1.0.0 (docs/ldv.md, ADR 12)."""

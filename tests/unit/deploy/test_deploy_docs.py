@@ -1,0 +1,92 @@
+"""The documents of operations: every command in them exists with these options, every file too, and sums are right."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+import typer
+
+from gateway.cli.app import app
+from tests.support.deploying import FOLDER, SERVICES
+
+REGIE = typer.main.get_command(app)
+DOCS = FOLDER.parent / "docs"
+OPERATIONS = (DOCS / "operations.md").read_text("utf-8")
+SCALING = (DOCS / "scaling.md").read_text("utf-8")
+COMMANDS = sorted(set(re.findall(r"^(regie [^#\n]+?)\s*(?:#.*)?$", OPERATIONS, re.MULTILINE)))
+INLINE = sorted(set(re.findall(r"`(regie [a-z][^`\n]*)`", OPERATIONS + SCALING)))
+
+
+def check(line: str) -> None:
+    """Raise when `regie` has no such command, or the command no such option; words in capitals are free."""
+    command, words = REGIE, shlex.split(line)[1:]
+    while words and (found := getattr(command, "commands", {}).get(words[0])):
+        command, words = found, words[1:]
+    assert not hasattr(command, "commands"), f"{line}: no command {words[:1]}"
+    options = {name: one for one in command.params for name in one.opts if name.startswith("-")}
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    while words:
+        word = words.pop(0)
+        if word.startswith("-"):
+            assert word in options, f"{line}: no option {word}"
+            if not options[word].is_flag and words:
+                words.pop(0)
+        else:
+            assert arguments, f"{line}: takes no {word}"
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_that_is_shown_exists_with_its_options(line):
+    check(line)
+
+
+def test_commands_in_sentences_exist_too():
+    shortened = {"regie log rotate-key"}
+    assert shortened <= set(INLINE)
+    for line in INLINE:
+        check(line)
+
+
+@pytest.mark.parametrize("line", ["regie ledger compact", "regie log verify --fast", "regie doctor more"])
+def test_what_does_not_exist_is_noticed(line):
+    with pytest.raises(AssertionError, match="no "):
+        check(line)
+
+
+def test_every_role_is_started_and_every_file_is_there():
+    served = {line.split()[2] for line in COMMANDS if line.startswith("regie serve")}
+    assert served == SERVICES - {"desk"}
+    named = re.findall(r"`((?:deploy|docs|tests)/[\w./-]+)`", OPERATIONS + SCALING)
+    assert named
+    assert [name for name in named if not (FOLDER.parent / name).exists()] == []
+
+
+def test_what_was_not_run_is_said():
+    assert "**Not run**: containers" in OPERATIONS
+    for path in ("container/Containerfile", "compose/compose.yaml", "kubernetes/overlays/demo/kustomization.yaml"):
+        assert "Not run here" in (FOLDER / path).read_text("utf-8")
+
+
+def test_figures_of_scaling_are_those_that_were_measured():
+    performance = (DOCS / "performance.md").read_text("utf-8")
+    for figure in ("3,542 signals/s", "28 signals/s", "740 signals/s", "1,229,000 leaves/s"):
+        assert figure in performance, f"docs/scaling.md calculates with {figure}"
+    for figure in ("7,746", "8,074", "39,695"):
+        assert figure in performance
+        assert figure in SCALING
+
+
+def test_sums_of_scaling():
+    assert round(100_000 / 3_542) == 28
+    assert round(100_000 / 3600, 1) == 27.8
+    assert round(100_000 / 740) == 135
+    assert round(18e6 / 30 / 86_400, 1) == 6.9
+    assert (round(40e6 / 1_229_000), round(40e6 / 36_000 / 60), round(40e6 / 26_500 / 60)) == (33, 19, 25)
+    assert round(2.5e6 / 3_542 / 60) == 12
+    assert round(2.5e6 / 3600) == 694
+    assert round(1e9 / 26_500 / 3600, 1) == 10.5
+    assert round(7_746 * 3600 / 1e6) == 28
+    assert (round(200e6 / 26_500 / 3600), 200e6 * 512 / 1e9) == (2, 102.4)
+    assert 2 * 40e6 // 256 == 312_500
