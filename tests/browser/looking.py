@@ -25,7 +25,10 @@ TOGETHER = 3
 """Windows at a time: more do not make two cores faster."""
 _RUN = """(options) => axe.run(document, {resultTypes: ["violations"], ...options}).then(({violations}) =>
   violations.flatMap(({id, nodes}) => nodes.map((node) => `${id}: ${node.target} ${node.any[0]?.message ?? ""}`)))"""
-_WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+_WIDE = """(() => { const edge = document.documentElement.clientWidth; if (document.documentElement.scrollWidth <= edge) return [];
+  const out = [...document.body.querySelectorAll("*")].filter((one) => one.getBoundingClientRect().right > edge + 1);
+  return ["scrolls sideways: " + out.slice(-3).map((one) => `${one.tagName} ${one.getAttribute("class") ?? ""}`).join(", ")]; })()"""
+"""What makes a page wider than its window: nothing, or one line that names the innermost of it."""
 _SCRIPT = re.compile(r"<script\b(?![^>]*application/json)[^>]*>.*?</script>", re.DOTALL)
 
 
@@ -40,8 +43,7 @@ async def look(page: Page) -> list[str]:
             first = width == WIDTHS[0] and name == "light"
             rules = {"type": "tag", "values": WCAG} if first else {"type": "rule", "values": RENDERED}
             found += [f"{name} {width}: {each}" for each in await page.evaluate(_RUN, {"runOnly": rules})]
-        if await page.evaluate(_WIDE):
-            found.append(f"{width}: scrolls sideways")
+        found += [f"{width}: {each}" for each in await page.evaluate(_WIDE)]
     return found + await _large(page)
 
 
@@ -50,7 +52,7 @@ async def _large(page: Page) -> list[str]:
     await page.emulate_media(color_scheme="light", forced_colors="none")
     await page.set_viewport_size({"width": 1280, "height": 900})
     cut = await page.evaluate(
-        f"""() => {{ document.documentElement.style.fontSize = "200%"; const found = {_WIDE} ? ["200 %: scrolls sideways"] : [];
+        f"""() => {{ document.documentElement.style.fontSize = "200%"; const found = {_WIDE}.map((each) => "200 %: " + each);
         for (const one of document.querySelectorAll("main *, header *")) {{ const style = getComputedStyle(one);
           if (style.overflow === "hidden" && style.clipPath === "none" && one.scrollHeight > one.clientHeight + 2 && one.clientHeight > 1)
             found.push(`200 %: ${{one.tagName}}.${{one.className}} cuts its text off`); }}

@@ -8,6 +8,9 @@ from sqlalchemy import Connection
 
 from consent_ledger.clock import DAY_MS
 
+A_MOMENT = 100
+"""Entries that a follower reads in well under a second."""
+
 
 class State(NamedTuple):
     """How far the index is, and ``stopped``: the kind of finding that stopped it, "" while it follows."""
@@ -27,8 +30,11 @@ class State(NamedTuple):
 
     @property
     def behind(self) -> bool:
-        """Tell whether entries are left to be read."""
-        return self.size < self.head_size
+        """Tell whether so many entries are left to be read that the figures are not those of a moment ago.
+
+        A few always are: that somebody looks at a page is an entry itself.
+        """
+        return self.head_size - self.size > A_MOMENT
 
     @property
     def percent(self) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import IO
 
 from sqlalchemy import Connection
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from consent_ledger.log.proof import Receipt
 from consent_ledger.registry import Registry
@@ -137,14 +139,21 @@ def _manifest(request: Request, kind: str, query: dict[str, str], state: standin
 
 def _file(file: IO[bytes], name: str) -> Response:
     safe = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in name)
-    headers = {"Content-Disposition": f'attachment; filename="{safe}"', "Cache-Control": "no-store"}
-    return StreamingResponse(_chunks(file), media_type="application/zip", headers=headers)
+    return _Download(file, {"Content-Disposition": f'attachment; filename="{safe}"', "Cache-Control": "no-store"})
 
 
-def _chunks(file: IO[bytes]) -> Iterable[bytes]:
-    with file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+class _Download(StreamingResponse):
+    """A file that is closed when the answer ends, also when nobody waits for it any more."""
+
+    def __init__(self, file: IO[bytes], headers: Mapping[str, str]) -> None:
+        super().__init__(iter(partial(file.read, _CHUNK), b""), media_type="application/zip", headers=headers)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
 
 
 menu = Menu(130, PATH, "exports.menu")

@@ -199,3 +199,9 @@ async def test_no_salt_subject_or_payload_is_in_the_file(tmp_path):
     for index, opened in log.opened.items():
         assert opened.salt not in content
         assert subject(index % 20) not in content
+
+
+def test_the_look_that_a_page_records_itself_makes_no_page_say_that_it_lags():
+    assert not standing.State(size=5_189, head_size=5_190).behind
+    assert not standing.State(size=900, head_size=1_000).behind
+    assert standing.State(size=899, head_size=1_000).behind
