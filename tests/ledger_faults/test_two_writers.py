@@ -38,9 +38,9 @@ def test_the_first_goes_on_while_others_try(order):
     with pytest.raises(RegieError, match="has a writer already"):
         open_ledger(order.ledger, SIGNER, Time())
     first.go()
-    while (
-        len(told(order)) < answers
-    ):  # it may have ended between this look and the next try, never before its last answer
+    refusals = set()
+    # It may have ended between this look and the next try, never before its last answer.
+    while len(told(order)) < answers:
         try:
             open_ledger(order.ledger, SIGNER, Time()).close()
         except RegieError as error:
