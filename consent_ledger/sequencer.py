@@ -107,6 +107,8 @@ class Sequencer:
         self._gate = threading.Lock()  # between submit and stop: nothing is queued behind the end
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
+        # Called by the writer with the entries that it is about to erase, while a reader still sees them; never raises.
+        self.before_erasing: Callable[[Sequence[int]], None] | None = None
         self.reader = store.reader()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -263,6 +265,8 @@ class Sequencer:
         sealed = Sealed(group, head.size, head.checkpoint)
         answers = [(request, finish(sealed)) for request, finish in finishes]
         if group.writes.any():
+            if self.before_erasing and group.writes.erasures.entries:
+                self.before_erasing(sorted(group.writes.erasures.entries))
             self._store.project(group.writes)
             if head is not self._head:
                 self._store.advance(self._head, head)

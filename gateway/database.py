@@ -83,6 +83,10 @@ class Database:
         """Run ``work`` in a transaction; when this returns, what it wrote is on the disk."""
         return await asyncio.wrap_future(self._thread.submit(self._transact, work))
 
+    def run_now(self, work: Callable[[Connection], T]) -> T:
+        """As ``run``, for a thread that has no event loop: it waits for the disk."""
+        return self._thread.submit(self._transact, work).result()
+
     def _transact(self, work: Callable[[Connection], T]) -> T:
         with self._engine.begin() as connection:
             return work(connection)

@@ -22,7 +22,7 @@ class Placed(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What is remembered of an entry that waits to be exported, should it be erased first: nothing about a person."""
+    """What is remembered of an entry that was erased before it was exported: nothing about a person."""
 
     place: int
     kind: str
@@ -32,12 +32,14 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a book is exported: every row below ``next``, and those in ``beyond``. ``seen``: remembered entries."""
+    """How far a book is exported: every row below ``next``, and those in ``beyond``.
+
+    ``seen``: what is remembered of erased entries, or None to leave out all that was erased.
+    """
 
     next: int = 0
     beyond: frozenset[int] = frozenset()
-    seen: Mapping[int, Seen] = field(default_factory=dict)
-    seen_until: int = 0  # what is below it and not in ``seen`` is no record
+    seen: Mapping[int, Seen] | None = field(default_factory=dict)
     turn: int = 0  # rises with every change: two exporters notice each other
 
 

@@ -34,8 +34,9 @@ def account(location: Location, count: Count) -> tuple[Totals, int]:
     """Return the totals of the entries below the cursor, and how many records wait; raises as ``open_source``."""
     with open_source(location) as source:
         below = _totals(source, f"idx < {int(count.next)}")
-        unseen = _totals(source, f"idx >= {int(max(count.next, count.seen))}")
-    return below, count.remembered + unseen.records + unseen.gone
+        ahead = _totals(source, f"idx >= {int(count.next)}")
+    no_records = sum(number for kind, number in count.remembered.items() if kind not in KINDS)
+    return below, ahead.records + ahead.gone - no_records
 
 
 def _totals(source: Source, where: str) -> Totals:

@@ -29,7 +29,6 @@ LOOK_SECONDS = 1.0
 """How often new entries are looked for."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Between attempts at a collector that is down and does not say when to come back."""
-_ALL_SEEN = 1 << 63
 Pause = Callable[[float], Awaitable[None]]
 
 
@@ -61,7 +60,7 @@ class Again:
 
     def __init__(self) -> None:
         """Begin."""
-        self._now = Standing(seen_until=_ALL_SEEN)
+        self._now = Standing(seen=None)
 
     async def standing(self, _book: Book) -> Standing:
         """Return how far this export is."""
@@ -69,7 +68,7 @@ class Again:
 
     async def advance(self, _book: Book, before: Standing, portion: Portion, _refused: Sequence[Refused]) -> bool:
         """Go on."""
-        self._now = Standing(portion.next, before.beyond | set(portion.marks), seen_until=_ALL_SEEN)
+        self._now = Standing(portion.next, before.beyond | set(portion.marks), seen=None)
         return True
 
 
@@ -106,7 +105,7 @@ async def export_all(exporter: Exporter, target: Target, on_step: Callable[[int]
 
 
 class Follower:
-    """The ledger's background task: exports when there is a target, and else remembers what waits."""
+    """The ledger's background task: exports when there is a target, and remembers what is erased before that."""
 
     def __init__(
         self, book: LedgerBook, state: State, target: Target | None, clock: Clock, pause: Pause = asyncio.sleep
@@ -117,7 +116,7 @@ class Follower:
         self._exporter = Exporter(book, state, self._thread)
         self._troubled = True  # perhaps, when the last process ended
         self.pending = 0
-        """Records that waited when it was last looked; while it catches up, the entries that may be one."""
+        """Entries of the log that were not exported when it was last looked; some of them are no records."""
 
     async def run(self) -> None:
         """Go on until cancelled, or until a person has to look: then an error is logged, and the ledger goes on."""
@@ -128,7 +127,7 @@ class Follower:
                 wait = FIRST_WAIT
             except CollectorDown as down:
                 await self._note(down.why)
-                await self._remember()
+                await self._look()
                 await self._pause(down.seconds if down.seconds is not None else wait)
                 wait = min(2 * wait, LONGEST_WAIT)
             except LdvError as error:
@@ -151,7 +150,7 @@ class Follower:
 
     async def _round(self) -> bool:
         if self._target is None:
-            await self._remember()
+            await self._look()
             return False
         _, self.pending = await self._exporter.step(self._target)
         await self._note(None)
@@ -162,13 +161,16 @@ class Follower:
             await self._state.note(why, self._clock())
         self._troubled = why is not None
 
-    async def _remember(self) -> None:
-        """Remember what waits up to the end of the log: an entry may be erased before it is exported."""
-        start = await self._state.begin(self._book)
-        while True:
-            seen, end = await asyncio.get_running_loop().run_in_executor(self._thread, self._book.see, start)
-            if end == start:
-                break
-            await self._state.remember(start, seen, end)
-            start = end
-        self.pending = await self._state.waiting()
+    async def _look(self) -> None:
+        standing = await self._state.standing(self._book)
+        self.pending = await asyncio.get_running_loop().run_in_executor(self._thread, self._book.left, standing)
+
+    def remember(self, indices: Sequence[int]) -> None:
+        """Remember entries that the ledger erases now, as far as they wait; the ledger's writer waits for it.
+
+        Without it they are exported as of unknown kind: so what goes wrong here is logged, and stops no erasure.
+        """
+        try:
+            self._state.remember(self._book, self._book.see(indices))
+        except Exception as error:  # noqa: BLE001 - see above
+            incident(error, role="ldv")

@@ -6,7 +6,7 @@ outbox: the record is made from its entry, always the same one, and no second ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -65,19 +65,21 @@ class LedgerBook:
         items = [self._placed(index, opened, before, standing) for index, opened in found.items()]
         return Portion(tuple(item for item in items if item), end, left=size - end)
 
-    def see(self, start: int) -> tuple[list[Seen], int]:
-        """Return what to remember of the next entries from an index, and the index after them."""
+    def see(self, indices: Sequence[int]) -> list[Seen]:
+        """Return what to remember of entries that are about to be erased, as far as they can still be read."""
         with self._reader.snapshot() as snapshot:
-            self._size(snapshot, start)
-            found, end = _entries(snapshot, start)
+            found = {index: _open(row) for index, row in snapshot.payloads(indices).items()}
             before = _referred(snapshot, found)
-        seen = [
-            Seen(index, opened.kind, opened.event.time_ms, _trace(opened, before)[0])
-            for index, opened in found.items()
-            if opened and opened.kind in KINDS
+        return [
+            Seen(index, one.kind, one.event.time_ms, _trace(one, before)[0] if one.kind in KINDS else b"")
+            for index, one in sorted(found.items())
+            if one
         ]
-        seen += [Seen(index, GONE, 0, b"") for index, opened in found.items() if opened is None]
-        return sorted(seen), end
+
+    def left(self, standing: Standing) -> int:
+        """Return how many entries are not exported, of which some are records; raises LdvError as ``read``."""
+        with self._reader.snapshot() as snapshot:
+            return self._size(snapshot, standing.next) - standing.next
 
     def _size(self, snapshot: Snapshot, cursor: int) -> int:
         size = snapshot.head().size
@@ -92,10 +94,12 @@ class LedgerBook:
         self, index: int, opened: _Opened | None, before: Mapping[int, _Opened], standing: Standing
     ) -> Placed | None:
         if opened is None:
-            remembered = standing.seen.get(index)
-            if remembered is None and index < standing.seen_until:
-                return None  # it was seen, and was no record
-            return Placed(index, self._erased(remembered or Seen(index, GONE, 0, b"")), anonymous=True)
+            if standing.seen is None:
+                return None
+            remembered = standing.seen.get(index) or Seen(index, GONE, 0, b"")
+            if remembered.kind != GONE and remembered.kind not in KINDS:
+                return None  # a choice, for example
+            return Placed(index, self._erased(remembered), anonymous=True)
         if opened.kind not in KINDS:
             return None
         activity, (trace, parent, source) = KINDS[opened.kind], _trace(opened, before)

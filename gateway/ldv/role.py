@@ -28,4 +28,5 @@ async def open_follower(
     target = await stack.enter_async_context(open_collector(settings.endpoint, clock)) if settings.endpoint else None
     follower = Follower(book, state, target, clock)
     stack.callback(follower.close)
+    sequencer.before_erasing = follower.remember
     return follower

@@ -7,7 +7,7 @@ what they both sent is the same records twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -23,12 +23,12 @@ from gateway.sdk.local import local_database
 
 T = TypeVar("T")
 LEDGER = "ledger"
-"""The book of the ledger's log: the one whose entries are erased, and are remembered until they are exported."""
+"""The book of the ledger's log: the one whose entries may be erased before they are exported."""
 _SEEN_AHEAD = 512  # at least what a book reads for one portion (ledgerbook.ENTRIES)
 
 
 class LdvBook(Stored, table=True):
-    """A book: every row below ``next`` is exported; ``seen`` is how far its entries are remembered."""
+    """A book: every row below ``next`` is exported."""
 
     __tablename__ = "ldv_book"
     name: str = Field(primary_key=True)
@@ -37,7 +37,6 @@ class LdvBook(Stored, table=True):
     turn: int = 0
     exported: int = 0  # records that were taken, and of them those without a data subject
     anonymous: int = 0
-    seen: int = 0
 
 
 class LdvBeyond(Stored, table=True):
@@ -50,7 +49,7 @@ class LdvBeyond(Stored, table=True):
 
 
 class LdvSeen(Stored, table=True):
-    """What is remembered of an entry that waits (book.Seen)."""
+    """What is remembered of an entry that was erased while it waited (book.Seen)."""
 
     __tablename__ = "ldv_seen"
     place: int = Field(primary_key=True)
@@ -94,14 +93,13 @@ class Refused(NamedTuple):
 class Count:
     """The account of a book: records taken (``anonymous`` of them without a data subject), and those set aside.
 
-    ``remembered`` entries from ``next`` on wait, of those below ``seen``.
+    ``remembered``: erased entries from ``next`` on by kind.
     """
 
     next: int
     exported: int
     anonymous: int
-    seen: int
-    remembered: int
+    remembered: Mapping[str, int]
     set_aside: tuple[Refused, ...]
 
 
@@ -130,18 +128,9 @@ class State:
         """
         return await self._run(lambda connection: _advance(connection, book, before, portion, refused))
 
-    async def remember(self, start: int, seen: Sequence[Seen], end: int) -> None:
-        """Remember entries from ``start`` until ``end`` of the ledger's log, for as long as they wait."""
-        await self._run(lambda connection: _remember(connection, start, seen, end))
-
-    async def begin(self, book: Book) -> int:
-        """Return up to where the ledger's entries are remembered or exported; raises LdvError as ``standing``."""
-        return await self._run(lambda connection: _begin(connection, book))
-
-    async def waiting(self) -> int:
-        """Return how many remembered entries of the ledger's log wait."""
-        query = select(func.count()).select_from(_SEEN)
-        return int(await self._run(lambda connection: connection.execute(query).scalar_one()))
+    def remember(self, book: Book, seen: Sequence[Seen]) -> None:
+        """Remember entries of the ledger's log that are erased and not exported yet; returns once that is durable."""
+        self._database.run_now(lambda connection: _remember(connection, book, seen))
 
     async def count(self, book: Book) -> Count:
         """Return the account of a book."""
@@ -174,7 +163,7 @@ def _standing(connection: Connection, book: Book) -> Standing:
     beyond = connection.execute(select(_BEYOND.c.number).where(_BEYOND.c.book == book.name)).scalars()
     ahead = (_SEEN.c.place >= row.next) & (_SEEN.c.place < row.next + _SEEN_AHEAD)
     seen = {found.place: Seen(*found) for found in connection.execute(select(_SEEN).where(ahead))}
-    return Standing(row.next, frozenset(beyond), seen if book.name == LEDGER else {}, row.seen, row.turn)
+    return Standing(row.next, frozenset(beyond), seen if book.name == LEDGER else {}, row.turn)
 
 
 def _advance(
@@ -207,25 +196,16 @@ def _add(connection: Connection, book: Book) -> None:
     connection.execute(insert(_BOOKS).values(name=book.name, label=book.label).on_conflict_do_nothing())
 
 
-def _begin(connection: Connection, book: Book) -> int:
-    before = _standing(connection, book)
-    _add(connection, book)
-    seen = connection.execute(select(_BOOKS.c.seen).where(_BOOKS.c.name == book.name)).scalar_one()
-    return max(before.next, int(seen))
-
-
 def _anonymous(portion: Portion, refused: Sequence[Refused]) -> int:
     gone = {one.place for one in refused}
     return sum(item.anonymous for item in portion.items if item.place not in gone)
 
 
-def _remember(connection: Connection, start: int, seen: Sequence[Seen], end: int) -> None:
-    row = connection.execute(select(_BOOKS.c.next, _BOOKS.c.seen).where(_BOOKS.c.name == LEDGER)).first()
-    if row is None or max(row) != start:  # exported or remembered in the meantime
-        return
-    connection.execute(update(_BOOKS).where(_BOOKS.c.name == LEDGER).values(seen=end))
-    if seen:
-        connection.execute(insert(_SEEN).on_conflict_do_nothing(), [one._asdict() for one in seen])
+def _remember(connection: Connection, book: Book, seen: Sequence[Seen]) -> None:
+    _add(connection, book)
+    exported = connection.execute(select(_BOOKS.c.next).where(_BOOKS.c.name == book.name)).scalar_one()
+    if waiting := [one._asdict() for one in seen if one.place >= exported]:
+        connection.execute(insert(_SEEN).on_conflict_do_nothing(), waiting)
 
 
 def _count(connection: Connection, book: Book) -> Count:
@@ -233,7 +213,8 @@ def _count(connection: Connection, book: Book) -> Count:
     query = select(_ASIDE.c.place, _ASIDE.c.why).where(_ASIDE.c.book == book.name).order_by(_ASIDE.c.place)
     aside = tuple(Refused(*found) for found in connection.execute(query))
     if row is None:
-        return Count(0, 0, 0, 0, 0, aside)
-    waiting = select(func.count()).select_from(_SEEN).where(_SEEN.c.place >= row.next)
-    remembered = int(connection.execute(waiting).scalar_one()) if book.name == LEDGER else 0
-    return Count(row.next, row.exported, row.anonymous, row.seen, remembered, aside)
+        return Count(0, 0, 0, {}, aside)
+    waiting = select(_SEEN.c.kind, func.count()).where(_SEEN.c.place >= row.next).group_by(_SEEN.c.kind)
+    found = connection.execute(waiting) if book.name == LEDGER else ()
+    remembered = {str(kind): int(number) for kind, number in found}
+    return Count(row.next, row.exported, row.anonymous, remembered, aside)

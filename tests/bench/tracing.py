@@ -15,7 +15,7 @@ from consent_ledger.clock import system_clock
 from gateway.directory.founding import found_home
 from gateway.sdk.agency import Agency
 from gateway.town.participants import LAMPJE, TOWN, ZONNEVEEN
-from tests.bench.exchange import PURPOSE, Cost, busy_seconds, prepare, row
+from tests.bench.exchange import PATH, PURPOSE, Cost, busy_seconds, prepare, row
 from tests.support.command import Regie, served
 
 LIMIT = 1.15
@@ -58,7 +58,7 @@ async def side(folder: Path, wanted: bool) -> AsyncIterator[Side]:
     home = found_home(folder / f"traced-{wanted}", TOWN, system_clock, demo=True)
     async with AsyncExitStack() as stack:
         with tracing(wanted):
-            server = stack.enter_context(served(Regie(home.folder)))
+            server = stack.enter_context(served(Regie(home.folder), *PATH))
             await prepare(home, PEOPLE)
             yield Side(await stack.enter_async_context(Agency.open(home, LAMPJE.oin)), server.process)
 

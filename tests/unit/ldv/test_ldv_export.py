@@ -25,6 +25,7 @@ from gateway.ldv.record import span_id
 from gateway.ldv.settings import LdvSettings
 from gateway.ldv.state import State
 from tests.support.backends import make
+from tests.support.erasure import erase as erase_person
 from tests.support.ldv import (
     SETTINGS,
     acknowledge,
@@ -123,7 +124,7 @@ async def test_a_collector_that_was_down_for_ten_thousand_exchanges_gets_every_r
             await until(lambda: len(pauses.waited) > 1, task)
             await asyncio.to_thread(play, ledger, BATCHES, SIZE)
             expected = ids(ledger)
-            await until(lambda: follower.pending == len(expected), task)
+            await until(lambda: follower.pending >= len(expected), task)
             assert (await state.trouble())[0] == "the collector cannot be reached: ConnectError"
             collector.start()
             await until(lambda: len(collector.spans) >= len(expected) and follower.pending == 0, task)
@@ -287,8 +288,9 @@ async def test_an_entry_that_is_erased_while_it_waits_is_still_counted(small, st
     (gone, kind), choice = everything[5], small.events()[0][0]
     with OtlpReceiver() as collector:
         collector.stop()
-        async with following(small, state, collector.endpoint) as (follower, task, _):
-            await until(lambda: follower.pending == len(everything), task)
+        async with following(small, state, collector.endpoint) as (follower, task, pauses):
+            await until(lambda: pauses.waited, task)
+            await asyncio.to_thread(follower.remember, [choice, gone])
         erase(small, gone)
         erase(small, choice)
         collector.start()
@@ -300,17 +302,49 @@ async def test_an_entry_that_is_erased_while_it_waits_is_still_counted(small, st
         check(found)
     assert found.span.name == f"{KINDS[kind].id} (gewist)"
     count = await state.count(book_of(small))
-    assert (count.exported, count.anonymous, count.remembered) == (len(everything), 1, 0)
+    assert (count.exported, count.anonymous, count.remembered) == (len(everything), 1, {})
     below, pending = account(small.path, count)
     assert (missing(count, below), pending) == (None, 0)
 
 
-async def test_a_ledger_without_an_endpoint_remembers_what_waits_and_exports_it_later(small, state):
+async def test_what_the_ledger_erases_is_remembered_before_it_goes(small, state):
+    """Really erased, by its resident: the decisions about somebody are still counted, and her choices are no records."""
     everything = ids(small)
+    names = [span_id(SIGNER.name.encode(), index) for index, _ in held(small)]
+    assert names == everything
+    async with following(small, state, None) as (follower, _, _):
+        small.sequencer.before_erasing = follower.remember
+        gone = await asyncio.to_thread(erase_person, small, "0-0")
+        assert gone.entries > 2
+    count = await state.count(book_of(small))
+    assert sum(count.remembered.values()) == gone.entries
+    assert count.remembered["consent_granted"] == 1
+    assert account(small.path, count)[1] == len(everything), "nobody is missing, and no choice is counted"
+    with OtlpReceiver() as collector, exporter_of(small, state) as exporter:
+        async with collector_at(collector.endpoint, small) as target:
+            await export_all(exporter, target)
+        assert arrived(collector) == everything
+        named = [one.span.name for one in collector.received if "gewist" in one.span.name]
+    assert named
+    assert not any("onbekend" in name for name in named)
+
+
+async def test_erasing_goes_on_when_it_cannot_be_remembered(small, state):
+    everything = ids(small)
+    async with following(small, state, None) as (follower, _, _):
+        small.sequencer.before_erasing = follower.remember
+        await state._run(lambda connection: connection.exec_driver_sql("DROP TABLE ldv_seen"))
+        assert (await asyncio.to_thread(erase_person, small, "0-0")).entries
+    assert small.sequencer.failure is None
+    assert len(everything) > len(ids(small))
+
+
+async def test_a_ledger_without_an_endpoint_waits_and_exports_it_later(small, state):
+    everything, size = ids(small), small.sequencer.head.size
     async with following(small, state, None) as (follower, task, _):
-        await until(lambda: follower.pending == len(everything), task)
+        await until(lambda: follower.pending == size, task)
         small.decide(["later"], 99)
-        await until(lambda: follower.pending == len(everything) + 1, task)
+        await until(lambda: follower.pending == size + 1, task)
     count = await state.count(book_of(small))
     assert (count.exported, count.next, account(small.path, count)[1]) == (0, 0, len(everything) + 1)
     with OtlpReceiver() as collector, exporter_of(small, state) as exporter:
