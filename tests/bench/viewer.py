@@ -21,6 +21,8 @@ PAGES = {
     "exchanges": "/mijn/uitwisselingen",
     "organisation": f"/mijn/organisaties/{SUPPLIER}",
     "check": "/mijn/controle",
+    "download": "/mijn/download",
+    "erasing": "/mijn/wissen",
 }
 TIMES = 40
 

@@ -88,8 +88,8 @@ MINE: dict[str, tuple[str, ...]] = {
     "representative_new": ("/mijn/machtigingen/nieuw",),
     "viewed": ("/mijn/ingezien",),
     "printout": ("/mijn/afdruk",),
-    "download": ("/mijn/download",),
-    "erasure": ("/mijn/wissen",),
+    "download": ("/mijn/download", "/mijn/download?bewijzen=alle"),
+    "erasure": ("/mijn/wissen", "/mijn/wissen?tellen=ja"),
 }
 """For Anna; a name in braces is one of ``Town.story``."""
 

@@ -26,6 +26,15 @@ async def entries(portal: Portal, rows: AllRows) -> list[int]:
     return sorted({each.log_index for each in (*found.entries, *found.kept)})
 
 
+async def at_most(portal: Portal, rows: AllRows) -> int:
+    """Return how many entries about a resident there are at most, which costs the same however many they are.
+
+    What is about several purposes counts in each of them.
+    """
+    asked = (portal.chain(rows, row.purpose, limit=1) for row in rows)
+    return sum(chain.newest_seq for found in await asyncio.gather(*asked) for chain in found.chains)
+
+
 async def proofs_zip(portal: Portal, rows: AllRows, indices: Sequence[int], readme: str) -> bytes:
     """Return a ZIP with a .tlog-proof and the private part of each entry; an entry erased meanwhile is left out."""
     gate = asyncio.Semaphore(_AT_ONCE)

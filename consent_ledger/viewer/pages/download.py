@@ -14,7 +14,7 @@ from consent_ledger.v1 import events_pb2
 from consent_ledger.viewer.capture import capture_of
 from consent_ledger.viewer.context import portal_of, resident_of, viewer_of, words_of
 from consent_ledger.viewer.export.everything import everything
-from consent_ledger.viewer.export.proofs import PER_FILE, entries, proofs_zip
+from consent_ledger.viewer.export.proofs import PER_FILE, at_most, entries, proofs_zip
 from consent_ledger.viewer.export.receipts import receipts
 from consent_ledger.viewer.rendering import page
 
@@ -22,9 +22,14 @@ PATH = "/mijn/download"
 
 
 async def show(request: Request) -> Response:
-    """Show what there is to download."""
-    found = await entries(portal_of(request), resident_of(request).rows)
-    return page(request, "download.html", parts=-(-len(found) // PER_FILE))
+    """Show what there is to download; of a long record the files of proofs are counted off when that is asked for."""
+    portal, rows = portal_of(request), resident_of(request).rows
+    parts = None
+    if (most := await at_most(portal, rows)) <= PER_FILE:
+        parts = 1 if most else 0
+    elif request.query_params.get("bewijzen") == "alle":
+        parts = -(-len(await entries(portal, rows)) // PER_FILE)
+    return page(request, "download.html", parts=parts)
 
 
 async def all_of_it(request: Request) -> Response:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from consent_ledger.v1 import consents_pb2
 from consent_ledger.viewer.capture import capture_of
 from consent_ledger.viewer.context import portal_of, resident_of, words_of
+from consent_ledger.viewer.export.proofs import at_most
 from consent_ledger.viewer.forms import Form, read_form
 from consent_ledger.viewer.once import change_id
 from consent_ledger.viewer.parties import Party, party
@@ -60,14 +61,18 @@ async def erase(request: Request) -> Response:
 
 
 async def _show(request: Request, form: Form) -> Response:
-    preview = await portal_of(request).preview_erasure(resident_of(request).rows)
+    portal, rows = portal_of(request), resident_of(request).rows
+    # Counting goes through all there is about somebody: it waits until that is asked for.
+    counting = request.query_params.get("tellen") == "ja"
+    preview = await portal.preview_erasure(rows) if counting else None
     return page(
         request,
         "erasure.html",
         422 if form.errors else 200,
         form=form,
+        anything=await at_most(portal, rows) > 0,
         preview=preview,
-        counts=_counted(preview),
+        counts=_counted(preview) if preview else [],
         received=await _received(request),
     )
 

@@ -140,7 +140,8 @@ async def test_many_proofs_come_in_parts(
     portal: MemoryPortal, anna: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("consent_ledger.viewer.pages.download.PER_FILE", 3)
-    parts = re.findall(r"bewijzen-(\d+)\.zip", anna.get(PATH).text)
+    assert "bewijzen-1.zip" not in anna.get(PATH).text, "they are counted off when that is asked for"
+    parts = re.findall(r"bewijzen-(\d+)\.zip", anna.get(f"{PATH}?bewijzen=alle").text)
     assert len(parts) > 1
     found: list[str] = []
     for part in parts:
@@ -177,8 +178,11 @@ async def test_on_paper_is_what_counts_with_a_slip_to_stop(anna: TestClient) -> 
 
 async def test_erasing_shows_first_what_disappears_and_needs_a_yes(portal: MemoryPortal, anna: TestClient) -> None:
     shown = anna.get("/nl/mijn/wissen").text
-    assert "Wat er gedeeld of tegengehouden is" in shown
-    assert " checked" not in shown
+    assert "uw keuzes, wat er gedeeld of tegengehouden is" in shown
+    assert 'href="/nl/mijn/wissen?tellen=ja"' in shown
+    counted = anna.get("/nl/mijn/wissen?tellen=ja").text
+    assert "Wat er gedeeld of tegengehouden is" in counted
+    assert " checked" not in shown + counted
     assert post(anna, "/nl/mijn/wissen").status_code == 422
     assert len((await portal.record(await portal.rows(ANNA))).choices) == 2
 
