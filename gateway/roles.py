@@ -128,7 +128,7 @@ async def build_ledger(parts: Parts, shell: RoleServer) -> Watch:
     watch.ready.set()
     _in_background(parts, _every(WATCH_SECONDS, watch.look), _withdraw_when_failed(watch, shell))
     _in_background(parts, _every(parts.means.settings.housekeeping_seconds, erasing_by_age(sequencer, parts.means)))
-    metrics.gauge("regie_ldv_pending", "Entries that the processing log has not exported.", lambda: follower.pending)
+    metrics.gauge("regie_ldv_pending", "Entries that wait for the processing log's receiver.", lambda: follower.pending)
     _in_background(parts, follower.run())
     if publisher:
         _in_background(parts, _every(parts.means.settings.publish_seconds, publisher.publish))

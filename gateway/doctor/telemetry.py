@@ -65,13 +65,12 @@ def _lost(role: str, metrics: str) -> Iterator[Finding]:
 
 
 def _processing(case: Case, pending: int) -> Finding:
+    if "endpoint" not in case.home.ldv:
+        return ok(PROCESSING, "records of the processing log are kept: no receiver is named (`regie ldv status`)")
     if not pending:
         return ok(PROCESSING, "every record of the processing log was exported")
-    if "endpoint" in case.home.ldv:
-        how = "`regie ldv status` says what the receiver answers; nothing is lost meanwhile"
-        return warn(PROCESSING, f"{pending} records of the processing log wait for their receiver", how)
-    how = "name a receiver in regie.toml, [ldv] endpoint, or write them to a file with `regie ldv export`"
-    return warn(PROCESSING, f"{pending} records of the processing log wait: no receiver is named", how)
+    how = "`regie ldv status` says what the receiver answers; nothing is lost meanwhile"
+    return warn(PROCESSING, f"{pending} entries of the log wait for the receiver of the processing log", how)
 
 
 def _value(metrics: str, name: str) -> float | None:

@@ -116,7 +116,7 @@ class Follower:
         self._exporter = Exporter(book, state, self._thread)
         self._troubled = True  # perhaps, when the last process ended
         self.pending = 0
-        """Entries of the log that were not exported when it was last looked; some of them are no records."""
+        """Entries of the log that waited for the target when it was last looked; some of them are no records."""
 
     async def run(self) -> None:
         """Go on until cancelled, or until a person has to look: then an error is logged, and the ledger goes on."""
@@ -150,8 +150,7 @@ class Follower:
 
     async def _round(self) -> bool:
         if self._target is None:
-            await self._look()
-            return False
+            return False  # how many wait is counted when somebody asks: `regie ldv status`
         _, self.pending = await self._exporter.step(self._target)
         await self._note(None)
         return self.pending > 0

@@ -102,7 +102,8 @@ async def test_as4b_and_h_a_letter_and_never_the_phone(town, open_window):
         assert (wishes["channels"], wishes["never"], wishes["same_person"]) == (["brief"], ["telefoon"], True)
         await town.did(delivery, channel="telefoon", offer="gesprek over de rekening")
         assert "gesprek over de rekening" in await daan.newest()
-        assert await daan.page.locator("main .notice.let_op").count() == 1
+        # Beside what the device finds, which may be that it cannot tell yet.
+        assert await daan.page.locator("main .notice.let_op:not(#controle-uitslag *)").count() == 1
 
 
 @pytest.mark.parametrize(("who", "said"), [("eva", "ja"), ("finn", "nee")])

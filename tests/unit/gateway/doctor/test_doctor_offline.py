@@ -305,6 +305,7 @@ def metrics_say(monkeypatch, pages: dict[str, str]):
     )
 
 
+ENDPOINT = '[ldv]\nendpoint = "http://127.0.0.1:4328/v1/traces"\n'
 WELL = {
     "/healthz": '{"status": "ok"}',
     "/metrics": 'regie_spans_dropped_total{to="store"} 0.0\nregie_ldv_pending 0.0\n',
@@ -314,12 +315,13 @@ WELL = {
 @pytest.mark.parametrize(
     ("pages", "setting", "found"),
     [
-        (WELL, "", [("ok", "processing", "every record"), ("ok", "telemetry", "1 roles publish metrics")]),
+        (WELL, "", [("ok", "processing", "no receiver is named"), ("ok", "telemetry", "1 roles publish metrics")]),
+        (WELL, ENDPOINT, [("ok", "processing", "every record"), ("ok", "telemetry", "1 roles publish metrics")]),
         ({}, "", [("warn", "telemetry", "the ledger publishes no metrics")]),
         (
             WELL | {"/healthz": '{"status": "starting"}'},
             "",
-            [("warn", "telemetry", "says of itself: starting"), ("ok", "processing", "every record")],
+            [("warn", "telemetry", "says of itself: starting"), ("ok", "processing", "no receiver is named")],
         ),
         (
             WELL
@@ -329,16 +331,8 @@ WELL = {
         ),
         (
             WELL | {"/metrics": "regie_ldv_pending 12.0\n"},
-            "",
-            [
-                ("warn", "processing", "12 records of the processing log wait: no receiver is named"),
-                ("ok", "telemetry", ""),
-            ],
-        ),
-        (
-            WELL | {"/metrics": "regie_ldv_pending 12.0\n"},
-            '[ldv]\nendpoint = "http://127.0.0.1:4328/v1/traces"\n',
-            [("warn", "processing", "wait for their receiver"), ("ok", "telemetry", "")],
+            ENDPOINT,
+            [("warn", "processing", "12 entries of the log wait for the receiver"), ("ok", "telemetry", "")],
         ),
     ],
 )
