@@ -184,7 +184,8 @@ def test_what_a_municipality_can_do_is_said_by_itself(regie, send, tmp_path):
     assert record["exchanges"][0]["reason"] == "RECEIVER_CANNOT_HONOUR"
 
 
-def test_refusals_are_counted_for_the_operator(regie):
+def test_refusals_are_counted_for_the_operator(regie, send):
+    assert send([NO], reference="refused-once").json["geen_toestemming"] == 1
     shown = regie.json("exchange", "refusals")
     assert shown["alarms"] == 0
     assert shown["hours"][0]["sender"] == SUPPLIER
