@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, TypeAlias, cast
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from consent_ledger.errors import RegieError
 from gateway.errors import abort
@@ -25,6 +25,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Call = Callable[[Any, Context], Awaitable[Any]]
 _NOT_YET_KNOWN = frozenset({"KEY_UNKNOWN", "PARTY_UNKNOWN", "PEER_UNKNOWN"})
+_UNREADABLE = object()
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -59,7 +60,7 @@ class Edge(grpc.aio.ServerInterceptor):
             return handler
         return grpc.unary_unary_rpc_method_handler(
             self._wrap(handler_call_details.method, cast("Call", handler.unary_unary)),
-            handler.request_deserializer,
+            _readable(handler.request_deserializer),
             handler.response_serializer,
         )
 
@@ -94,8 +95,7 @@ class Edge(grpc.aio.ServerInterceptor):
         """Return the answer or the refusal; never lets another exception out, whose text would reach the caller."""
         try:
             self._admit(method, context)
-            if isinstance(request, Message):
-                validate(request)
+            _require_sound(request)
             return await inner(request, context)
         except RegieError as refusal:
             return refusal
@@ -107,6 +107,27 @@ class Edge(grpc.aio.ServerInterceptor):
     async def _refuse(self, method: str, refusal: RegieError, context: Context) -> None:
         get_logger().info("refused", role=self._role, method=method, reason=refusal.reason, status=refusal.status)
         await abort(context, refusal)
+
+
+def _require_sound(request: object) -> None:
+    if request is _UNREADABLE:
+        raise RegieError("FIELD_INVALID", "the request cannot be read as the message of this method")
+    if isinstance(request, Message):
+        validate(request)
+
+
+def _readable(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """Return a reader that does not raise: gRPC would answer UNKNOWN, with the text of our exception."""
+    if deserialize is None:
+        return None
+
+    def read(data: bytes) -> object:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return _UNREADABLE
+
+    return read
 
 
 @dataclass(slots=True)
