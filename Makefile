@@ -1,5 +1,5 @@
 # Needs python3 (>= 3.11) and make; everything else is installed into .venv, locked with hashes.
-#   make demo [ARGS=--exit]   make test [ARGS="-k name"]   make bench [ARGS=--json]   make sweep   make hammer   make lint   make proto   make lock
+#   make demo [ARGS=--exit]   make test [ARGS="-k name"]   make bench [ARGS=--json]   make profile   make sweep   make hammer   make soak   make ha-test   make lint   make proto   make lock
 PYTHON ?= python3
 ARGS ?=
 AGAINST ?= HEAD
@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test bench sweep hammer lint proto lock clean help
+.PHONY: demo test bench profile sweep hammer soak ha-test lint proto lock clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -41,7 +41,11 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(VENV)/.dev
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@GRPC_VERBOSITY=error $(BIN)/python -m tests.bench $(ARGS)
+
+# Which function of which party takes the processor's time while batches are sent (docs/performance.md).
+profile: $(VENV)/.dev
+	@$(BIN)/python -m tests.bench.profile $(ARGS)
 
 # Kill and fail the ledger at each of its system calls, and cut its power; needs strace (docs/crash-matrix.md).
 sweep: $(VENV)/.dev
@@ -50,6 +54,16 @@ sweep: $(VENV)/.dev
 # Two replicas of the ledger over PostgreSQL, 64 callers, random kills, for ten minutes (ARGS="--seconds 60").
 hammer: $(VENV)/.dev
 	@$(BIN)/python -m tests.hammer $(ARGS)
+
+# Memory of every role, each in a process of its own, over an hour at half load: MINUTES=20, ARGS=--json (docs/performance.md).
+MINUTES ?= 60
+soak: $(VENV)/.dev
+	@$(BIN)/python -m tests.memory --minutes $(MINUTES) $(ARGS)
+
+# Three database machines (etcd, Patroni, PostgreSQL: deploy/ha) that lose their leader six times under traffic; needs Debian's
+# packages and says which (docs/operations.md, section 10). ARGS="--rounds 1", ARGS=--json
+ha-test: $(VENV)/.dev
+	@$(BIN)/python -m tests.ha $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

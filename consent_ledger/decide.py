@@ -6,7 +6,7 @@ log (I3). Each rule answers for one reason; the first that objects decides, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from consent_ledger.state import COUNTED_MS, EMPTY, Choice, Exchange, SubjectSta
 from consent_ledger.v1 import batch_pb2
 from consent_ledger.v1 import events_pb2 as pb
 
+_LETTER = frozenset({pb.CHANNEL_BRIEF})
 _POSITIVE = frozenset({pb.MODE_JA, pb.MODE_VRAAG_MIJ_EERST, pb.MODE_EERST_ZELF})
 
 
@@ -124,7 +125,7 @@ def decide_for(
     if recheck is not None:
         judged_ms, severity = _as_permitted(state, recheck, now_ms, severity)
     case = Case(terms, state, choice, now_ms, recheck, judged_ms, severity)
-    for rule in RULES:
+    for rule in _RULES_OF.get(choice.mode, RULES):
         decision = rule(case)
         if decision is not None:
             return decision
@@ -207,7 +208,8 @@ def _not_yet_valid(case: Case) -> Decision | None:
 
 def _scope_exceeded(case: Case) -> Decision | None:
     """More than the purpose lists or the resident allows: nothing partial (R16)."""
-    if case.terms.within_purpose and case.terms.items.issubset(case.choice.items):
+    terms, allowed = case.terms, case.choice.items
+    if terms.within_purpose and (terms.request.items == allowed or terms.items.issubset(allowed)):
         return None
     return Decision(pb.REASON_SCOPE_EXCEEDED, (case.choice.idx,), case.choice.recorded_ms)
 
@@ -228,20 +230,23 @@ def _general_only(case: Case) -> Decision | None:
 
 def _rate_cap(case: Case) -> Decision | None:
     """The resident's cap and the purpose's, over what was permitted or released in the last 30 days (R29)."""
-    contact = case.state.contact
+    contact, exchanges = case.state.contact, case.state.exchanges
     wished = contact.most_per_30_days if contact else 0
-    caps = [cap for cap in (wished, case.terms.purpose.most_exchanges_per_30_days) if cap]
-    if not caps:
+    most = case.terms.purpose.most_exchanges_per_30_days
+    cap = min(wished, most) if wished and most else wished or most
+    if not cap or len(exchanges) < cap:
         return None
-    counted = [e.decided_index for e in case.state.exchanges if _counts(e, case)]
-    if len(counted) < min(caps):
+    counted = _counted(exchanges, case.now_ms - COUNTED_MS, case.recheck)
+    if len(counted) < cap:
         return None
-    by_wish = contact.idx if contact and wished == min(caps) else None
+    by_wish = contact.idx if contact and wished == cap else None
     return Decision(pb.REASON_RATE_CAP, _indices(case.choice.idx, by_wish, *counted))
 
 
-def _counts(exchange: Exchange, case: Case) -> bool:
-    return exchange.decided_index != case.recheck and exchange.counted_ms > case.now_ms - COUNTED_MS
+def _counted(exchanges: Sequence[Exchange], since_ms: int, recheck: int | None) -> list[int]:
+    """Return which exchanges count (decided indices); the one that is being released is not one before itself."""
+    recent = [e.decided_index for e in exchanges if (e.released_ms or e.decided_ms) > since_ms]
+    return recent if recheck is None else [index for index in recent if index != recheck]
 
 
 def _self_first_window(case: Case) -> Decision | None:
@@ -275,8 +280,8 @@ def _awaiting_resident(case: Case) -> Decision | None:
 def _receiver_cannot_honour(case: Case) -> Decision | None:
     """No channel that the resident accepts is one that the recipient has (R34)."""
     contact, offered = case.state.contact, case.terms.channels
-    accepted = contact.usable() if contact else frozenset({pb.CHANNEL_BRIEF})
-    if accepted & offered if offered else accepted:
+    accepted = contact.usable() if contact else _LETTER
+    if not accepted.isdisjoint(offered) if offered else accepted:
         return None
     return Decision(pb.REASON_RECEIVER_CANNOT_HONOUR, _indices(case.choice.idx, contact.idx if contact else None))
 
@@ -296,6 +301,17 @@ RULES: tuple[Rule, ...] = (
     _receiver_cannot_honour,
 )
 """After PAUSED, in the order of the reason codes; LEDGER_UNAVAILABLE is said by who cannot reach the ledger."""
+
+_ONLY_OF: dict[Rule, frozenset[int]] = {
+    _no_consent: _POSITIVE,
+    _refused: frozenset({pb.MODE_NEE, pb.MODE_VRAAG_MIJ_EERST}),
+    _self_first_window: frozenset({pb.MODE_EERST_ZELF}),
+    _awaiting_resident: frozenset({pb.MODE_VRAAG_MIJ_EERST}),
+}
+"""Rules that object to some modes of a choice only: a batch does not ask them of the others, a thousand times."""
+_RULES_OF: dict[int, tuple[Rule, ...]] = {
+    mode: tuple(rule for rule in RULES if mode in _ONLY_OF.get(rule, (mode,))) for mode in (*_POSITIVE, pb.MODE_NEE)
+}
 
 
 class Asked(NamedTuple):
@@ -348,6 +364,8 @@ def _allowed(case: Case) -> Decision:
     choice, contact = case.choice, case.state.contact
     answer = choice.question.answer_index if choice.question else None
     window = choice.window.idx if choice.window else None
+    if answer is None and window is None and contact is None:
+        return Decision(pb.REASON_ALLOWED, (choice.idx,), choice.recorded_ms)
     indices = _indices(choice.idx, answer, window, contact.idx if contact else None)
     return Decision(pb.REASON_ALLOWED, indices, choice.recorded_ms)
 

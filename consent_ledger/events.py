@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from consent_ledger.hashing import hmac_sha256
 from consent_ledger.v1 import events_pb2 as pb
 
 Rng = Callable[[int], bytes]
@@ -43,7 +44,7 @@ class Committed(NamedTuple):
 
 def commitment(salt: bytes, event: bytes) -> bytes:
     """Return HMAC-SHA256(salt, "regie/event/v1" || event bytes), 32 bytes."""
-    return hmac.digest(salt, EVENT_LABEL + event, "sha256")
+    return hmac_sha256(salt, EVENT_LABEL + event)
 
 
 def private_digest(private: bytes) -> bytes:

@@ -10,6 +10,7 @@ Texts are for residents: plain Dutch (B1) and equal English.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from consent_ledger.purpose import Text
@@ -69,10 +70,13 @@ _CODE = Text(
     "A secret code of the resident, the purpose, the organisations and the time. No name, no number, no amount.",
 )
 
-DECIDE = Activity(
+# What activities of one party have in common; a text that changes makes a next version, which says so itself.
+_first = partial(Activity, version=1, subjects=_RESIDENTS)
+_of_the_ledger = partial(_first, party="ledger", retention=_AT_THE_LEDGER)
+_of_an_agency = partial(_first, retention=_AT_THE_AGENCY)
+
+DECIDE = _of_the_ledger(
     id="uitwisseling-beoordelen",
-    version=1,
-    party="ledger",
     title=Text("Nagaan of delen mag", "Checking whether sharing is allowed"),
     purpose=Text(
         "Vóór er iets wordt gedeeld: kijken of de inwoner dat goed vindt. Mag het niet, dan gaat er niets door.",
@@ -83,17 +87,13 @@ DECIDE = Activity(
         "Een geheime code van de inwoner, de keuze van de inwoner, het doel, de organisaties en het tijdstip.",
         "A secret code of the resident, the choice of the resident, the purpose, the organisations and the time.",
     ),
-    subjects=_RESIDENTS,
     recipients=Text(
         "De verzender hoort alleen of het mag, niet waarom niet.",
         "The sender only hears whether it is allowed, not why not.",
     ),
-    retention=_AT_THE_LEDGER,
 )
-RELEASE = Activity(
+RELEASE = _of_the_ledger(
     id="signaal-vrijgeven",
-    version=1,
-    party="ledger",
     title=Text("Een bericht vrijgeven", "Releasing a message"),
     purpose=Text(
         "Kijken of delen nog steeds mag op het moment dat de ontvanger het bericht ophaalt, en het dan vrijgeven.",
@@ -104,14 +104,10 @@ RELEASE = Activity(
         "Een geheime code van de inwoner, de contactwensen van de inwoner, het doel, de organisaties en het tijdstip.",
         "A secret code of the resident, how they want to be approached, the purpose, the organisations and the time.",
     ),
-    subjects=_RESIDENTS,
     recipients=Text("De organisatie die de inwoner heeft toegestaan.", "The organisation that the resident allowed."),
-    retention=_AT_THE_LEDGER,
 )
-WITHHOLD = Activity(
+WITHHOLD = _of_the_ledger(
     id="signaal-tegenhouden",
-    version=1,
-    party="ledger",
     title=Text("Een bericht tegenhouden", "Stopping a message"),
     purpose=Text(
         "Een bericht niet afgeven, omdat de inwoner intussen is gestopt of delen heeft gepauzeerd.",
@@ -119,14 +115,10 @@ WITHHOLD = Activity(
     ),
     ground=_GROUND,
     data=_CODE,
-    subjects=_RESIDENTS,
     recipients=_NOBODY,
-    retention=_AT_THE_LEDGER,
 )
-ACKNOWLEDGE = Activity(
+ACKNOWLEDGE = _of_the_ledger(
     id="ontvangst-vastleggen",
-    version=1,
-    party="ledger",
     title=Text("Vastleggen dat een bericht is aangekomen", "Recording that a message arrived"),
     purpose=Text(
         "De inwoner laten zien dat de ontvanger het bericht heeft.",
@@ -134,14 +126,10 @@ ACKNOWLEDGE = Activity(
     ),
     ground=_ACCOUNT,
     data=_CODE,
-    subjects=_RESIDENTS,
     recipients=_NOBODY,
-    retention=_AT_THE_LEDGER,
 )
-OUTCOME = Activity(
+OUTCOME = _of_the_ledger(
     id="uitkomst-vastleggen",
-    version=1,
-    party="ledger",
     title=Text("Vastleggen wat er met een bericht is gedaan", "Recording what was done with a message"),
     purpose=Text(
         "De inwoner laten zien wat de ontvanger heeft gedaan, en of dat was zoals de inwoner het wilde.",
@@ -152,13 +140,10 @@ OUTCOME = Activity(
         "Een geheime code van de inwoner, het aanbod, hoe er contact is gezocht, en het tijdstip.",
         "A secret code of the resident, the offer, how contact was sought, and the time.",
     ),
-    subjects=_RESIDENTS,
     recipients=_NOBODY,
-    retention=_AT_THE_LEDGER,
 )
-OFFER = Activity(
+OFFER = _of_an_agency(
     id="signaal-aanbieden",
-    version=1,
     party="sender",
     title=Text("Een bericht aanbieden", "Offering a message"),
     purpose=Text(
@@ -170,13 +155,10 @@ OFFER = Activity(
         "Wat er bij het doel staat, versleuteld voor de ontvanger.",
         "What it says with the purpose, encrypted for the recipient.",
     ),
-    subjects=_RESIDENTS,
     recipients=Text("De organisatie die de inwoner heeft toegestaan.", "The organisation that the resident allowed."),
-    retention=_AT_THE_AGENCY,
 )
-RECEIVE = Activity(
+RECEIVE = _of_an_agency(
     id="signaal-ontvangen",
-    version=1,
     party="recipient",
     title=Text("Een bericht ontvangen", "Receiving a message"),
     purpose=Text(
@@ -185,13 +167,10 @@ RECEIVE = Activity(
     ),
     ground=_GROUND,
     data=Text("Wat er bij het doel staat.", "What it says with the purpose."),
-    subjects=_RESIDENTS,
     recipients=Text("Wie de inwoner helpt.", "Who helps the resident."),
-    retention=_AT_THE_AGENCY,
 )
-REPORT = Activity(
+REPORT = _of_an_agency(
     id="uitkomst-melden",
-    version=1,
     party="recipient",
     title=Text("Melden wat er met een bericht is gedaan", "Reporting what was done with a message"),
     purpose=Text(
@@ -203,9 +182,7 @@ REPORT = Activity(
         "Het aanbod, hoe er contact is gezocht, en het tijdstip.",
         "The offer, how contact was sought, and the time.",
     ),
-    subjects=_RESIDENTS,
     recipients=Text("De bewaarder van de keuzes van de inwoner.", "The keeper of the choices of the resident."),
-    retention=_AT_THE_AGENCY,
 )
 
 REGISTER: tuple[Activity, ...] = (DECIDE, RELEASE, WITHHOLD, ACKNOWLEDGE, OUTCOME, OFFER, RECEIVE, REPORT)

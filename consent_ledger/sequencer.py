@@ -24,11 +24,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -47,6 +45,7 @@ from consent_ledger.storage.sqlite import unavailable
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.writing.publish import PublishWork
 from consent_ledger.writing.transaction import Group, Transaction
+from consent_ledger.writing.waiting import Limits, Request, Waiting, refuse
 from consent_ledger.writing.work import Sealed, Work, read_ahead
 
 __all__ = ["Limits", "Sequencer", "create_ledger", "open_ledger"]
@@ -59,21 +58,6 @@ _RETRY_SECONDS = 0.5
 _FORGET_EVERY_MS = 600_000
 _OVERWRITE_BYTES = 16 << 20  # of the file between two groups: some tens of milliseconds
 _PULL_MEMORY_MS = 600_000  # twice the time a pull stays fresh
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of the queue and of one group."""
-
-    waiting: int = 2_048  # requests; more are refused with OVERLOADED
-    group_requests: int = 512
-    group_leaves: int = 8_192
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    work: Work[Any]
-    future: Future[Any]
 
 
 class Sequencer:
@@ -99,14 +83,10 @@ class Sequencer:
         self._keys = keys
         self._clock = clock
         self._rng = rng
-        self._limits = limits
         # Nothing that was deleted can still be read in the files. Whoever wrote before us may have died in between.
         self.clean = False
         self._forgotten_ms = 0  # openings of batches that expired until then are gone
-        self._queue: queue.Queue[_Request | None] = queue.Queue(limits.waiting)
-        self._gate = threading.Lock()  # between submit and stop: nothing is queued behind the end
-        self._stopping = threading.Event()
-        self._failure: BaseException | None = None
+        self._waiting = Waiting(limits)
         # Called by the writer with the entries that it is about to erase, while a reader still sees them; never raises.
         self.before_erasing: Callable[[Sequence[int]], None] | None = None
         self.reader = store.reader()
@@ -138,22 +118,17 @@ class Sequencer:
     @property
     def failure(self) -> BaseException | None:
         """What stopped the writer, or None while it runs."""
-        return self._failure
+        return self._waiting.failure
 
     def submit(self, work: Work[Answer]) -> Future[Answer]:
         """Queue a request; the future gets its answer once it is durable, or a RegieError.
 
         Raises RegieError OVERLOADED when too many wait, and LEDGER_UNAVAILABLE when the writer stopped.
         """
-        request: _Request = _Request(work, Future())
-        with self._gate:
-            if self._stopping.is_set():
-                raise self._stopped()
-            try:
-                self._queue.put_nowait(request)
-            except queue.Full:
-                raise RegieError("OVERLOADED", "too many requests wait at the ledger: try again later") from None
-        return request.future
+        future = self._waiting.put(work)
+        if future is None:
+            raise self._stopped()
+        return future
 
     def publish(self, events: Sequence[pb.PublicEvent]) -> Future[list[int]]:
         """Publish public events (their time and sequence are given here); the answer is their log indices."""
@@ -161,21 +136,13 @@ class Sequencer:
 
     def halt(self, why: RegieError) -> None:
         """Sign nothing more: who waits and who comes is refused with ``why``, and only a new start goes on."""
-        with self._gate:
-            if self._stopping.is_set():
-                return
-            self._failure = why
-            self._stopping.set()
-        with contextlib.suppress(queue.Full):  # a full queue is being worked on: the writer sees it at the next group
-            self._queue.put_nowait(None)
+        if self._waiting.end(why):
+            self._waiting.wake(wait=False)
 
     def close(self) -> None:
         """Answer what waits, stop, and let the next writer in. Idempotent."""
-        with self._gate:
-            first = not self._stopping.is_set()
-            self._stopping.set()
-        if first:
-            self._queue.put(None)
+        if self._waiting.end():
+            self._waiting.wake(wait=True)
         self._thread.join()
         self.reader.close()
 
@@ -190,11 +157,11 @@ class Sequencer:
     # -- the writer's thread ----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        group: list[_Request] = []
+        group: list[Request] = []
         try:
             while True:
                 try:
-                    if not self._take(group):
+                    if not self._waiting.take(self._next(), group):
                         break
                     self._check_halted()
                     self._commit(group)
@@ -207,32 +174,15 @@ class Sequencer:
         finally:
             self._store.close()
 
-    def _take(self, group: list[_Request]) -> bool:
-        """Wait for a request and add whatever else waits, within the limits; False at the end."""
-        request = self._next()
-        weight = 0
-        while request is not None:
-            group.append(request)
-            weight += request.work.weight
-            if len(group) >= self._limits.group_requests or weight >= self._limits.group_leaves:
-                return True
-            try:
-                request = self._queue.get_nowait()
-            except queue.Empty:
-                return True
-        if group:
-            self._queue.put(None)  # the end comes after this group
-        return bool(group)
-
-    def _next(self) -> _Request | None:
+    def _next(self) -> Request | None:
         """Wait for a request; of a shared ledger, look now and then whether other replicas moved it on."""
         while self._store.shared:
-            with contextlib.suppress(queue.Empty):
-                return self._queue.get(timeout=_FOLLOW_SECONDS)
-            if self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                return self._waiting.first(_FOLLOW_SECONDS)
+            if self._waiting.ended.is_set():
                 return None
             self._follow()
-        return self._queue.get()
+        return self._waiting.first()
 
     def _follow(self) -> None:
         """Take over what other replicas appended, so that who asks this one hears of it."""
@@ -255,7 +205,7 @@ class Sequencer:
     def _take_over(self, loaded: Loaded) -> None:
         self._head, self._frontier, self._registry = loaded.head, loaded.frontier, loaded.registry
 
-    def _commit(self, requests: Sequence[_Request]) -> None:
+    def _commit(self, requests: Sequence[Request]) -> None:
         """Run one group; on return every future of it is resolved."""
         self._begin()
         group = Group(self._store, self._head, self._registry, self._now(), self._rng)
@@ -286,8 +236,8 @@ class Sequencer:
             request.future.set_exception(error)
 
     def _apply(
-        self, group: Group, requests: Sequence[_Request]
-    ) -> tuple[list[tuple[_Request, Callable[[Sealed], Any]]], list[tuple[_Request, RegieError]]]:
+        self, group: Group, requests: Sequence[Request]
+    ) -> tuple[list[tuple[Request, Callable[[Sealed], Any]]], list[tuple[Request, RegieError]]]:
         finishes, refused = [], []
         read_ahead(group, [request.work for request in requests])
         for request in requests:
@@ -323,23 +273,23 @@ class Sequencer:
         return forgot
 
     def _check_halted(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if self._waiting.failure is not None:
+            raise self._waiting.failure
 
-    def _load_again(self, lost: StoreLostError, group: Sequence[_Request]) -> None:
+    def _load_again(self, lost: StoreLostError, group: Sequence[Request]) -> None:
         """Go on from durable state, through the same code as a start, and only if it holds what was answered.
 
         A standby that took over without the newest commits is an older copy: it is refused, and that is fatal.
         """
         _log.warning("ledger_lost", exception_type=str(lost))
         self._store.close()
-        self._refuse(group)
-        while not self._stopping.is_set():
-            self._refuse(self._waiting())
+        refuse(group, self._stopped)
+        while not self._waiting.ended.is_set():
+            refuse(self._waiting.drain(), self._stopped)
             try:
                 self._store, loaded = self._again(self._head.checkpoint)
             except UnreachableError:
-                self._stopping.wait(_RETRY_SECONDS)
+                self._waiting.ended.wait(_RETRY_SECONDS)
             else:
                 self._take_over(loaded)
                 _log.info("ledger_loaded_again", size=loaded.head.size)
@@ -347,36 +297,18 @@ class Sequencer:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    def _stop(self, error: BaseException, group: Sequence[_Request]) -> None:
+    def _stop(self, error: BaseException, group: Sequence[Request]) -> None:
         """Fail everything that waits and will come; a text of the error could hold data, so only its type is logged."""
-        with self._gate:
-            self._failure = error
-            self._stopping.set()
+        self._waiting.fail(error)
         _log.critical("ledger_stopped", exception_type=type(error).__name__)
-        self._refuse([*group, *self._waiting()])
-
-    def _waiting(self) -> list[_Request]:
-        """Take what waits in the queue."""
-        waiting = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                request = self._queue.get_nowait()
-                if request is not None:  # the end is known by ``_stopping`` too
-                    waiting.append(request)
-        return waiting
-
-    def _refuse(self, requests: Sequence[_Request]) -> None:
-        """Answer requests that nothing is known of; the same bytes again get the one answer there is."""
-        for request in requests:
-            with contextlib.suppress(InvalidStateError):  # answered, or given up by its caller
-                request.future.set_exception(self._stopped())
+        refuse([*group, *self._waiting.drain()], self._stopped)
 
     def _stopped(self) -> RegieError:
-        if self._failure is None:
-            state = "is stopping" if self._stopping.is_set() else "lost its database for a moment"
+        if self._waiting.failure is None:
+            state = "is stopping" if self._waiting.ended.is_set() else "lost its database for a moment"
             return unavailable(f"the ledger {state}: ask again")
-        if isinstance(self._failure, RegieError):
-            return self._failure
+        if isinstance(self._waiting.failure, RegieError):
+            return self._waiting.failure
         return unavailable("the ledger stopped after a failure and must be started again")
 
 

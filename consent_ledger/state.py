@@ -195,7 +195,9 @@ def fold(  # noqa: C901, PLR0911  (one branch per kind of event)
                 severity=private.severity,
             )
         case "exchange_released":
-            return _released(state, index, event.exchange_released, event.time_ms)
+            released = event.exchange_released
+            party = (released.sender, released.recipient)
+            return after_release(state, index, event.time_ms, party, released.purpose, released.decided_index)
         case "exchange_withheld":
             gone = event.exchange_withheld.decided_index
             # Stopped at delivery, so it does not count; what was delivered before stays counted.
@@ -262,14 +264,17 @@ def _with(state: SubjectState, party: Party, choice: Choice) -> SubjectState:
     return state._replace(choices={**state.choices, party: choice})
 
 
-def _released(state: SubjectState, index: int, body: pb.ExchangeReleased, time_ms: int) -> SubjectState:
-    """Count from the release, use up the answer or window that let it through, and know what is in use from now on."""
-    used = body.decided_index
-    exchanges = tuple(e._replace(released_ms=time_ms) if e.decided_index == used else e for e in state.exchanges)
+def after_release(  # noqa: PLR0917  (what a release says, for a thousand at a time)
+    state: SubjectState, index: int, time_ms: int, party: Party, purpose: str, used: int
+) -> SubjectState:
+    """Return the state after ``ExchangeReleased`` of the decision at index ``used``.
+
+    It counts from its release, the answer or window that let it through is used up, and it is in use from now on.
+    """
+    exchanges = tuple([e._replace(released_ms=time_ms) if e.decided_index == used else e for e in state.exchanges])
     in_use = [one for one in state.delivered if one.released_ms > time_ms - LONGEST_USE_MS]
-    in_use.append(Delivered(index, time_ms, body.sender, body.recipient, body.purpose))
-    state = state._replace(exchanges=exchanges, delivered=tuple(in_use))
-    party = (body.sender, body.recipient)
+    in_use.append(Delivered(index, time_ms, *party, purpose))
+    state = SubjectState(*state[:4], exchanges, tuple(in_use), *state[6:])
     choice = state.choices.get(party)
     if choice is None:
         return state

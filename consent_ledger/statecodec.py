@@ -5,7 +5,7 @@ A field added to state.py goes last in its tuple, with a default; any other chan
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -38,23 +38,22 @@ def encode(state: SubjectState) -> bytes:
     """Return the bytes stored in ``subject.state``; empty for a subject about whom nothing was chosen or permitted."""
     if state == EMPTY:
         return b""
-    written_ms, choices, pause, contact, exchanges, *rest = state
-    listed = tuple([(*party, choice) for party, choice in choices.items()])
-    if any(rest):
-        while not rest[-1]:
-            del rest[-1]
-        return _ENCODER.encode((_FORMAT, written_ms, listed, pause, contact, exchanges, *rest))
-    return _ENCODER.encode((_FORMAT, written_ms, listed, pause, contact, exchanges))
+    written_ms, choices, pause, contact, exchanges, delivered, solved, tasks, others = state
+    listed = [(sender, recipient, choice) for (sender, recipient), choice in choices.items()]
+    if not (delivered or solved or tasks or others):
+        return _ENCODER.encode((_FORMAT, written_ms, listed, pause, contact, exchanges))
+    rest = [delivered, solved, tasks, others]
+    while not rest[-1]:
+        del rest[-1]
+    return _ENCODER.encode((_FORMAT, written_ms, listed, pause, contact, exchanges, *rest))
 
 
 def decode(data: bytes) -> SubjectState:
     """Read stored bytes; raises ValueError on another format (then the projection must be rebuilt from the log)."""
     if not data:
         return EMPTY
-    stored = _DECODER.decode(data)
-    version, written_ms, choices = stored[:3]
+    version, written_ms, choices, *rest = _DECODER.decode(data)
     if version != _FORMAT:
         raise ValueError(f"expected subject state of format {_FORMAT}, got {version}")
     by_party = {(sender, recipient): choice for sender, recipient, choice in choices}
-    rest: tuple[Any, ...] = stored[3:]
-    return SubjectState(written_ms, by_party, *rest)
+    return tuple.__new__(SubjectState, (written_ms, by_party, *rest))

@@ -1,26 +1,35 @@
-"""A role's database: one SQLite file, one thread that owns it, one durable transaction per call."""
+"""A role's database: a SQLite file of one process, or a PostgreSQL database that all replicas of the role share.
+
+Which of the two, ``HOME/regie.toml`` says (``[databases]``); what SQL differs is asked for here: ``insert_into``,
+``wrote``, ``NUMBER``, ``notify``.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
-import pysqlite3.dbapi2 as sqlite
-from sqlalchemy import Column, Connection, Table, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, Insert, Integer, Table, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import registry
-from sqlalchemy.pool import StaticPool
-from sqlalchemy.schema import CreateColumn
 from sqlmodel import SQLModel
 
 from gateway.home import HomeError
 
 T = TypeVar("T")
 SCHEMA = 1
-SAFE_SQLITE = (3, 51, 3)
-"""Older ones can lose acknowledged commits in WAL mode (ledger.md "The write path")."""
+NUMBER = Integer().with_variant(BigInteger(), "postgresql")
+"""A column of 64 bits, such as a time in milliseconds: SQLite's only integer, and not PostgreSQL's usual one."""
+CHANNEL = "regie"
+_MARK = text(  # an empty record in the write-ahead log, behind all that is visible
+    "SELECT pg_logical_emit_message(true, 'regie', '') WHERE current_setting('synchronous_standby_names') <> ''"
+)
+Heard = Callable[[str], object]
+"""Called in another thread with what a replica says by ``notify``; with "" when some of it may be lost."""
 
 
 class Stored(SQLModel, registry=registry()):
@@ -34,106 +43,153 @@ def table_of(model: type[Stored]) -> Table:
 
 
 class DatabaseError(HomeError):
-    """The file cannot serve as this role's database; the text says why."""
+    """It cannot serve as this role's database; the text says why."""
+
+
+class Backend(Protocol):
+    """One engine under ``Database``; all of it is called in the database's threads but ``listen`` and ``end``."""
+
+    threads: int
+
+    def open(self) -> None:
+        """Connect, and make the tables or add what came later; raises DatabaseError, or RegieError for later."""
+        ...
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction; returns when it is durable."""
+        ...
+
+    def scrub(self) -> None:
+        """Overwrite what was erased, as far as this engine can."""
+        ...
+
+    def listen(self, heard: Heard) -> None:
+        """Call ``heard``, in a thread of its own, with what any replica says by ``notify``."""
+        ...
+
+    def end(self) -> None:
+        """Wait for nothing any more."""
+        ...
+
+    def dispose(self) -> None:
+        """Give back what is open."""
+        ...
 
 
 class Database:
-    """Runs functions in one thread, each in its own BEGIN IMMEDIATE ... COMMIT with synchronous=FULL.
+    """Runs functions in threads of its own, each in a durable transaction: a function that raises leaves nothing.
 
-    A function that raises leaves nothing behind. The event loop never waits for the disk.
+    In a file there is one thread and one transaction at a time (BEGIN IMMEDIATE, synchronous=FULL). In PostgreSQL other
+    transactions run beside it (READ COMMITTED), here and in other replicas: what is read and then written is checked by
+    the statement that writes. There a function may run again, also when its first run was committed and only the answer
+    was lost: so each does the same when it finds its own work done. The event loop never waits.
     """
 
-    def __init__(self, path: Path, tables: Sequence[type[Stored]], *, reading: bool = False) -> None:
-        """Open or make the file; ``reading``: a second thread beside the writer's, whose functions only read."""
-        if sqlite.sqlite_version_info < SAFE_SQLITE:
-            raise DatabaseError(f"SQLite {sqlite.sqlite_version} can lose commits: 3.51.3 or newer is needed")
-        self._path = path
-        self._begin = "BEGIN" if reading else "BEGIN IMMEDIATE"
-        self._tables = [table_of(model) for model in tables]
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{path.stem}-db")
-        self._thread.submit(self._open).result()
+    def __init__(
+        self, place: Path | str, tables: Sequence[type[Stored]], *, reading: bool = False, owner: str = ""
+    ) -> None:
+        """Open or make it; ``reading``: a second thread beside a file's writer, whose functions only read.
 
-    def _open(self) -> None:
-        self._path.touch(mode=0o600)  # before SQLite: its other files take over this one's mode
-        self._engine = create_engine(
-            f"sqlite:///{self._path}",
-            module=sqlite,
-            poolclass=StaticPool,
-            connect_args={"check_same_thread": False},
-            hide_parameters=True,  # they are elements and ciphertexts: they belong in no exception text (I4)
-        )
-        event.listen(self._engine, "connect", _configure)
-        event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql(self._begin))
-        with self._engine.begin() as connection:
-            found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if found not in {0, SCHEMA}:
-                raise DatabaseError(f"{self._path.name} has schema {found}, this program knows {SCHEMA}")
-            if not self._complete(connection):  # asking costs less than creating what is there
-                self._tables[0].metadata.create_all(connection, tables=self._tables)
-                for table in self._tables:
-                    _add_missing(connection, table)
-                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-
-    def _complete(self, connection: Connection) -> bool:
-        names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
-        wanted = {table.name for table in self._tables} | {i.name for table in self._tables for i in table.indexes}
-        return names.issuperset(wanted) and not any(_missing(connection, table) for table in self._tables)
+        ``owner`` is the role that a PostgreSQL database (an address) is for; those of another are refused. Raises
+        DatabaseError, and RegieError *_UNAVAILABLE while the server does not answer.
+        """
+        self._backend = _backend(place, [table_of(model) for model in tables], reading=reading, owner=owner)
+        name = place.stem if isinstance(place, Path) else owner
+        self._threads = ThreadPoolExecutor(self._backend.threads, thread_name_prefix=f"{name}-db")
+        try:
+            self._threads.submit(self._backend.open).result()
+        except BaseException:
+            self.close()
+            raise
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction; when this returns, what it wrote is on the disk."""
-        return await asyncio.wrap_future(self._thread.submit(self._transact, work))
+        """Run ``work`` in a transaction; when this returns, what it wrote is durable."""
+        return await asyncio.wrap_future(self._threads.submit(self._backend.transact, work))
 
     def run_now(self, work: Callable[[Connection], T]) -> T:
         """As ``run``, for a thread that has no event loop: it waits for the disk."""
-        return self._thread.submit(self._transact, work).result()
-
-    def _transact(self, work: Callable[[Connection], T]) -> T:
-        with self._engine.begin() as connection:
-            return work(connection)
+        return self._threads.submit(self._backend.transact, work).result()
 
     async def scrub(self) -> None:
-        """Empty the write-ahead log, so that what was erased is in no file any more."""
-        await asyncio.wrap_future(self._thread.submit(self._truncate))
+        """Overwrite what was erased: a file holds nothing of it any more (PostgreSQL's owner does that: docs)."""
+        await asyncio.wrap_future(self._threads.submit(self._backend.scrub))
 
-    def _truncate(self) -> None:
-        connection = self._engine.raw_connection()
-        try:
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        finally:
-            connection.close()
+    def listen(self, heard: Heard) -> None:
+        """Have the backend call ``heard``; a file has no other process that says anything: then never."""
+        self._backend.listen(heard)
 
     def close(self) -> None:
-        """Finish the running call and close the file."""
-        self._thread.submit(self._engine.dispose).result()
-        self._thread.shutdown()
+        """Finish the running calls and close it."""
+        self._backend.end()
+        self._threads.submit(self._backend.dispose).result()
+        self._threads.shutdown()
 
 
-def _missing(connection: Connection, table: Table) -> list[Column[Any]]:
-    """Return the columns that came after the file was made."""
-    found = {row.name for row in connection.exec_driver_sql(f"PRAGMA table_info({table.name})")}
-    return [column for column in table.columns if column.name not in found]
+def _backend(place: Path | str, tables: Sequence[Table], *, reading: bool, owner: str) -> Backend:
+    if isinstance(place, Path):
+        from gateway.databasefile import SqliteFile  # noqa: PLC0415  (it needs what is defined here)
+
+        return SqliteFile(place, tables, reading=reading)
+    from gateway.databaseserver import PostgresServer  # noqa: PLC0415  (only where it is used)
+
+    return PostgresServer(place, tables, owner)
 
 
-def _add_missing(connection: Connection, table: Table) -> None:
-    """Add columns and indexes that came later; a crash leaves all or none, as in any transaction.
+def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an INSERT that knows ON CONFLICT, for the engine of this connection."""
+    return insert_for(connection.dialect.name, table)
 
-    Such a column may be empty or has a server default: what rows without it mean.
+
+def insert_for(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """As ``insert_into``, for statements that are built once for each engine: building costs ten times a run."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+def wrote(connection: Connection, statement: Insert, values: Mapping[str, object] | None = None) -> bool:
+    """Execute an INSERT of one row that may have met another's (ON CONFLICT); tells whether it changed anything."""
+    # Else the number is unknown after an INSERT on PostgreSQL: -1, which reads as true.
+    return connection.execute(statement, values, execution_options={"preserve_rowcount": True}).rowcount > 0
+
+
+def notify(connection: Connection, what: str) -> None:
+    """Tell every replica's ``listen`` once this transaction is committed; in a file nobody listens."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_notify(CHANNEL, what)))
+
+
+def confirm(connection: Connection) -> None:
+    """Have this transaction wait for the synchronous standbys though it only read; a file has none.
+
+    A commit that lost its connection, or was recovered after a crash, is seen before a standby has it, and a failover
+    takes it back: nobody is told of it before.
     """
-    for column in _missing(connection, table):
-        described = CreateColumn(column).compile(dialect=connection.dialect)
-        connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {described}")
-    for index in table.indexes:
-        index.create(connection, checkfirst=True)
+    if connection.dialect.name == "postgresql":
+        connection.execute(_MARK)
 
 
-def _configure(connection: sqlite.Connection, _record: object) -> None:
-    connection.isolation_level = None  # SQLAlchemy's "begin" event opens transactions, not the driver
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "trusted_schema = OFF",
-        "secure_delete = ON",
-        "busy_timeout = 5000",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+@contextmanager
+def looking(place: Path | str, whose: str) -> Iterator[Connection]:
+    """Open a role's database beside it, running or not, to read only; raises HomeError without one."""
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
+    engine = _looking(place, whose)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except DBAPIError as error:
+        name = place.name if isinstance(place, Path) else f"the database of the {whose}"
+        raise HomeError(f"{name} cannot be read ({error.orig}): start the {whose} once, then try again") from None
+    finally:
+        engine.dispose()
+
+
+def _looking(place: Path | str, whose: str) -> Engine:
+    if isinstance(place, Path):
+        from gateway.databasefile import reading_engine  # noqa: PLC0415
+
+        if not place.exists():
+            raise HomeError(f"there is no {whose} database at {place}: this is for the operator of the {whose}")
+        return reading_engine(place)
+    from gateway.databaseserver import looking_engine  # noqa: PLC0415
+
+    return looking_engine(place)

@@ -32,6 +32,10 @@ SERVICES: tuple[Service, ...] = (*ROLES, "auditor", "desk", "log", "witness")
 (of the ledger) and the witness."""
 
 
+SHARING = frozenset({"gateway", "pseudonyms", "viewer"})
+"""Roles whose replicas may share a database, each role one of its own; the ledger's is ``[ledger] database``."""
+
+
 class HomeError(Exception):
     """The home is absent, incomplete, or holds a key that others may read. The text says what to do."""
 
@@ -109,6 +113,7 @@ class Home:
     quorum: int = 0
     witnesses: tuple[WitnessSettings, ...] = ()
     ledger_database: str | None = None  # [ledger] database
+    databases: dict[str, str] = field(default_factory=dict)  # [databases]: addresses, of those not in a file
     viewer: dict[str, Any] = field(default_factory=dict)  # [viewer], read by gateway/viewer/settings.py
     auditor: dict[str, Any] = field(default_factory=dict)  # [auditor], read by gateway/auditor/settings.py
     ldv: dict[str, Any] = field(default_factory=dict)  # [ldv], read by gateway/ldv/settings.py
@@ -131,6 +136,7 @@ class Home:
                 quorum=int(settings.get("witnesses", {}).get("quorum", 0)),
                 witnesses=tuple(map(_witness, settings.get("witnesses", {}).get("known", ()))),
                 ledger_database=settings.get("ledger", {}).get("database"),
+                databases=_databases(folder, settings.get("databases", {})),
                 viewer=dict(settings.get("viewer", {})),
                 auditor=dict(settings.get("auditor", {})),
                 ldv=dict(settings.get("ldv", {})),
@@ -154,6 +160,10 @@ class Home:
     def ledger(self) -> Path | str:
         """Where the ledger is: the address of its PostgreSQL database, or else the path of its SQLite file."""
         return self.ledger_database or self.operator("ledger").data / "ledger.db"
+
+    def database(self, role: Role, name: str) -> Path | str:
+        """Where a role keeps what it remembers: the address of a PostgreSQL database, or ``data/<name>.db``."""
+        return self.databases.get(role) or self.operator(role).data / f"{name}.db"
 
     @property
     def authority(self) -> bytes:
@@ -198,6 +208,13 @@ def _operators(named: dict[str, Any]) -> dict[Role, str]:
 
 def _metrics(addresses: dict[str, Any]) -> dict[str, str]:
     return {str(role): str(address) for role, address in addresses.get("metrics", {}).items()}
+
+
+def _databases(folder: Path, said: dict[str, Any]) -> dict[str, str]:
+    if unknown := set(said) - SHARING:
+        choose = ", ".join(sorted(SHARING))
+        raise HomeError(f"{folder / 'regie.toml'} [databases] has no role {min(unknown)}: choose from {choose}")
+    return {role: str(address) for role, address in said.items()}
 
 
 def _witness(settings: dict[str, Any]) -> WitnessSettings:

@@ -147,7 +147,7 @@ def _public_log(parts: Parts) -> HttpServer | None:
 async def build_pseudonyms(parts: Parts, shell: RoleServer) -> Watch:
     """Serve the second evaluator to the gateway."""
     ours = shell.organisation
-    database = Database(ours.data / "pseudonyms.db", stores.TABLES)
+    database = Database(parts.home.database("pseudonyms", "pseudonyms"), stores.TABLES, owner="pseudonyms")
     parts.stack.callback(database.close)
     keeper = _keeper(parts, shell)
     identity = Identity("pseudonyms", keeper.registry)
@@ -173,7 +173,7 @@ async def build_pseudonyms(parts: Parts, shell: RoleServer) -> Watch:
 async def build_gateway(parts: Parts, shell: RoleServer) -> Watch:
     """Serve agencies: exchange, first evaluator, directory."""
     ours, means = shell.organisation, parts.means
-    database = Database(ours.data / "gateway.db", tables.TABLES)
+    database = Database(parts.home.database("gateway", "gateway"), tables.TABLES, owner="gateway")
     parts.stack.callback(database.close)
     pseudonyms, ledger = (open_channel(parts.home, ours, role) for role in ("pseudonyms", "ledger"))
     parts.stack.push_async_callback(pseudonyms.close)
@@ -182,6 +182,8 @@ async def build_gateway(parts: Parts, shell: RoleServer) -> Watch:
     metrics = parts.telemetry["gateway"].metrics
     metrics.knows(keeper.registry)
     identity, keys, doorbell = Identity("gateway", keeper.registry), EvaluatorKeys.load(ours), Doorbell()
+    loop = asyncio.get_running_loop()
+    database.listen(lambda recipient: loop.call_soon_threadsafe(doorbell.ring, recipient))
     submitter = Submitter(
         keys,
         database,

@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from consent_ledger.errors import RegieError
+from gateway.directory.certificates import server_credentials
 from gateway.directory.channels import MAX_MESSAGE
 from gateway.directory.identity import Context, Identity
 from gateway.home import Home, HomeError, Role
@@ -24,6 +25,8 @@ OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    # Connections end now and then, between calls: so they spread over replicas anew, and show new certificates.
+    ("grpc.max_connection_age_ms", 300_000),
 )
 
 
@@ -43,11 +46,7 @@ class RoleServer:
         self._names: tuple[str, ...] = ("",)
         self.health = health.aio.HealthServicer()
         self.server = grpc.aio.server(interceptors=[Edge(self._admit, tracing, role, self._renew)], options=OPTIONS)
-        self._credentials = grpc.ssl_server_credentials(
-            [(self.organisation.tls_key, self.organisation.certificate)],
-            root_certificates=home.authority,
-            require_client_auth=True,
-        )
+        self._credentials = server_credentials(home, self.organisation)
         if not is_free(self.address):
             raise self._taken()
 
@@ -94,10 +93,14 @@ class RoleServer:
         for name in self._names:
             await self.health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
-    async def stop(self) -> None:
-        """Accept nothing more, and give calls in flight the grace time."""
+    async def withdraw(self) -> None:
+        """Answer health checks with NOT_SERVING from now on, whoever says otherwise; calls are served as before."""
         with suppress(Exception):  # a server that never started has no health to withdraw
             await self.health.enter_graceful_shutdown()
+
+    async def stop(self) -> None:
+        """Accept nothing more, and give calls in flight the grace time."""
+        await self.withdraw()
         await self.server.stop(self._grace)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -67,6 +67,7 @@ class Serving:
     roles: tuple[Service, ...]
     addresses: dict[Service, str]
     watches: list[Watch] = field(default_factory=list)
+    draining: bool = False
 
     async def ready(self) -> None:
         """Return when every role serves; raises RegieError when one must not."""
@@ -99,7 +100,8 @@ async def serving(
 
     Yields when the servers listen and, when the ledger is one of them, when all answer health checks with SERVING.
     Raises HomeError (a role this home cannot serve, an address in use), RegieError OPERATORS_NOT_SEPARATE. Ending the
-    block stops accepting, finishes what is in flight within the grace time, and closes the databases.
+    block answers health checks with no for the drain time, then stops accepting, finishes what is in flight within the
+    grace time, and closes the databases.
     """
     from gateway import roles as building  # noqa: PLC0415 - SQLModel is slow to import, and only servers need it
 
@@ -128,15 +130,29 @@ async def serving(
                 watch = await building.BUILD[role](parts, shell)
                 served.watches.append(watch)
                 if role in pages:
-                    await pages[role].start(telemetry_app(telemetry[role].metrics, partial(_health, watch)))
+                    await pages[role].start(telemetry_app(telemetry[role].metrics, partial(_health, served, watch)))
             if "ledger" in chosen:
                 await _ready_in_time(served)
             yield served
+            await _drain(served, shells.values(), tuned.drain_seconds)
 
 
-def _health(watch: Watch) -> str:
+async def _drain(served: Serving, shells: Iterable[RoleServer | HttpServer], seconds: float) -> None:
+    """Say that this process stops, and go on serving until a balancer noticed; a role that failed waits for nobody."""
+    if any(watch.failed.is_set() for watch in served.watches):
+        return
+    served.draining = True
+    for shell in shells:
+        if isinstance(shell, RoleServer):
+            await shell.withdraw()
+    await asyncio.sleep(seconds)
+
+
+def _health(served: Serving, watch: Watch) -> str:
     if watch.failed.is_set():
         return "failed"
+    if served.draining:
+        return "draining"
     return "ok" if watch.ready.is_set() else "starting"
 
 

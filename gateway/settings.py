@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -53,7 +54,12 @@ class Settings(BaseSettings):
     housekeeping_seconds: float = Field(default=60.0, gt=0)
     hop_seconds: float = Field(default=20.0, gt=0)
     grace_seconds: float = Field(default=5.0, ge=0)
+    # Between saying that it stops and accepting nothing more: as long as a balancer needs to notice. None without one.
+    drain_seconds: float = Field(default=0.0, ge=0, le=600)
+    # More batches are refused with OVERLOADED, and sent again later; of those in flight, so many signals are evaluated
+    # at once, the others wait for their turn.
     batches_in_flight: int = Field(default=64, ge=1)
+    signals_at_once: int = Field(default_factory=lambda: 2_000 * (os.cpu_count() or 1), ge=1)
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:

@@ -102,11 +102,17 @@ class Signer:
 
     name: str
     seed: bytes = field(repr=False)
+    verifier: Verifier = field(init=False, repr=False, compare=False)
+    """The public key."""
+    _key: Ed25519PrivateKey = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse names that a signature line cannot carry."""
+        """Refuse names that a signature line cannot carry; parse the key once, for every head that it signs."""
         notekey.require_name(self.name)
         notekey.require_length(32, "an Ed25519 seed", self.seed)
+        key = Ed25519PrivateKey.from_private_bytes(self.seed)
+        object.__setattr__(self, "_key", key)
+        object.__setattr__(self, "verifier", Verifier(self.name, key.public_key().public_bytes_raw()))
 
     @classmethod
     def parse(cls, text: str) -> Signer:
@@ -121,15 +127,9 @@ class Signer:
         """Write the private key as text."""
         return notekey.format_private_key(self.name, self.verifier.key_id, ED25519, self.seed)
 
-    @property
-    def verifier(self) -> Verifier:
-        """The public key."""
-        return Verifier(self.name, Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw())
-
     def line(self, text: str) -> str:
         """Sign the note's text and return the signature line with its newline."""
-        signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(text.encode())
-        return notekey.format_line(self.name, self.verifier.key_id, signature)
+        return notekey.format_line(self.name, self.verifier.key_id, self._key.sign(text.encode()))
 
 
 def sign_note(text: str, signers: Iterable[NoteSigner]) -> str:

@@ -45,6 +45,26 @@ def inclusion_paths(indices: Iterable[int], size: int, tiles: TileReader) -> lis
     return paths
 
 
+def packed_paths(indices: Iterable[int], size: int, tiles: TileReader) -> list[bytes]:
+    """Return the audit path of each leaf, 32 bytes a hash: as ``inclusion_paths``, for thousands of neighbours."""
+    nodes = Nodes(size, tiles)
+    above: dict[int, bytes] = {}  # by full tile: what its leaves share
+    paths = []
+    for index in indices:
+        if not 0 <= index < size:
+            raise ProofError(f"expected an index from 0 to {size - 1}, got {index}")
+        tile, slot = divmod(index, TILE_WIDTH)
+        if tile == (size - 1) // TILE_WIDTH:
+            paths.append(b"".join(nodes.path(0, index)))
+            continue
+        shared = above.get(tile)
+        if shared is None:
+            shared = above[tile] = b"".join(nodes.path(TILE_HEIGHT, tile))
+        within = [hashes[slot >> height ^ 1] for height, hashes in enumerate(nodes.pyramid(tile))]
+        paths.append(b"".join(within) + shared)
+    return paths
+
+
 def consistency_path(old: int, new: int, tiles: TileReader) -> list[bytes]:
     """Return the proof that the tree of ``new`` leaves begins with that of ``old`` (RFC 6962 section 2.1.2).
 
@@ -83,6 +103,10 @@ class Nodes:
         tile, slot = divmod(index, TILE_WIDTH >> height)
         pyramid = self._pyramids.get((tile_level, tile)) or self._load(tile_level, tile)
         return pyramid[height][slot]
+
+    def pyramid(self, tile: int) -> list[list[bytes]]:
+        """Return a tile of leaf hashes and the seven levels of complete subtrees above it."""
+        return self._pyramids.get((0, tile)) or self._load(0, tile)
 
     def edge(self, start: int) -> bytes:
         """Return the root of the leaves [start, size), where start is a multiple of a power of two >= size - start."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from consent_ledger.storage.ports import UnreachableError
+from consent_ledger.storage.ports import StoreLostError, UnreachableError
 from consent_ledger.storage.sqlite import unavailable
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -17,6 +20,8 @@ IDLE_MS = 15_000
 """A replica that hangs inside a transaction loses it after this time, and with it the lock on the head."""
 LOCK_MS = 30_000
 """How long a replica waits for the head while others write."""
+STANDBY_SECONDS = 5.0
+"""How long a new connection waits until a standby has what it sees."""
 
 # A partition shows within seconds as a lost connection, and not after TCP's hours; what the URI says goes before.
 _NETWORK = {
@@ -62,15 +67,68 @@ def connect(uri: str, *, writing: bool = True, autocommit: bool = False, lock_ms
             ("search_path", "public"),  # nobody else's tables answer to our names
             ("idle_in_transaction_session_timeout", IDLE_MS),
             ("lock_timeout", lock_ms),
-            ("client_min_messages", "error"),
+            ("client_min_messages", "warning"),  # see `replicated`
         ):
             connection.execute("SELECT set_config(%s, %s, false)", (setting, str(value)))
+        _confirm(connection)
         connection.autocommit = autocommit
     except psycopg.Error as error:
         connection.close()
         message = f"the connection to the ledger's database was lost at once: {type(error).__name__}"
         raise UnreachableError("LEDGER_UNAVAILABLE", message) from None
+    except StoreLostError:
+        connection.close()
+        message = "no standby has what the ledger's database shows, so nobody is shown it yet"
+        raise UnreachableError("LEDGER_UNAVAILABLE", message) from None
     return connection
+
+
+# It does nothing but be a commit, in the write-ahead log behind all that is visible. Without standbys there is none.
+_MARK = (
+    "SELECT pg_logical_emit_message(true, 'regie', '') "
+    "WHERE current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery()"
+)
+
+
+def _confirm(connection: Connection) -> None:
+    """Wait until the synchronous standbys, if there are any, have all that is visible now; raises StoreLostError.
+
+    A server that crashed and came back shows commits that waited for a standby then: nobody was answered, nobody else
+    has them, and a failover takes them back. What is signed or answered may not rest on them.
+    """
+
+    def give_up() -> None:
+        with suppress(psycopg.Error):
+            connection.cancel_safe()
+
+    timer = threading.Timer(STANDBY_SECONDS, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        with replicated(connection):
+            connection.execute(_MARK)
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def replicated(connection: Connection) -> Iterator[None]:
+    """Raise StoreLostError when a commit in the block was answered, but its wait for a standby was given up.
+
+    Somebody cancelled it, and the server calls that a success with a warning (PostgreSQL, syncrep.c).
+    """
+    warnings: list[object] = []
+
+    def said(warning: object) -> None:
+        warnings.append(warning)
+
+    connection.add_notice_handler(said)
+    try:
+        yield
+    finally:
+        connection.remove_notice_handler(said)
+    if warnings:
+        raise StoreLostError("NotReplicated")
 
 
 def check_server(connection: Connection, where: str) -> None:

@@ -96,6 +96,6 @@ def steps_of_expiry(after_ms: int, until_ms: int) -> Iterator[Step]:
     is refused by its time.
     """
     expired = "(SELECT header_hash FROM batch WHERE expires_ms > ? AND expires_ms <= ?)"
-    yield f"DELETE FROM permit WHERE subject = ? AND header_hash IN {expired}", [(b"", after_ms, until_ms)]  # noqa: S608
+    yield f"DELETE FROM permit WHERE subject = ? AND header_hash IN {expired}", [(b"", after_ms, until_ms)]  # noqa: S608  (a constant)
     sql = "UPDATE batch SET response = ? WHERE expires_ms > ? AND expires_ms <= ? AND response <> ?"
     yield sql, [(b"", after_ms, until_ms, b"")]

@@ -151,7 +151,7 @@ class Store(Log, Protocol):
         ...
 
     def rollback(self) -> None:
-        """Forget the transaction."""
+        """Forget the transaction; when it wrote nothing, what it read is as durable as if it had."""
         ...
 
     def overwrite(self, *, anew: bool, most_bytes: int) -> bool:

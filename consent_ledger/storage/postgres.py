@@ -7,6 +7,10 @@ Order within one transaction, and what a lost connection at each step means:
 2. Reads. A transaction sees everything that was committed before it got the lock (READ COMMITTED).
 3. Writes are kept here and go to the server together: when something is read, and with the head at the end. Lost: as 1.
 4. The head moves (compare-and-swap), COMMIT. Lost: durable or not, and only a new connection can tell.
+
+With synchronous standbys a commit is answered once one of them has it. What is only read here is as safe: a new
+connection waits until they have what it sees, and a transaction that wrote nothing ends with COMMIT, which waits too
+(its lock on the head is a record in the write-ahead log). So nothing is answered that a failover takes back.
 """
 
 from __future__ import annotations
@@ -21,8 +25,17 @@ import sqlalchemy as sa
 
 from consent_ledger.statecodec import encode
 from consent_ledger.storage.arrays import Bytes, Column, Integers, Texts
-from consent_ledger.storage.connection import Connection, check_role, check_schema, check_server, connect, described
+from consent_ledger.storage.connection import (
+    Connection,
+    check_role,
+    check_schema,
+    check_server,
+    connect,
+    described,
+    replicated,
+)
 from consent_ledger.storage.erasures import Step, steps_after, steps_before, steps_of_expiry
+from consent_ledger.storage.ports import UnreachableError
 from consent_ledger.storage.postgres_reads import PostgresReader, PostgresReads, known_outcome, placed
 from consent_ledger.storage.rows import HeadRow, Writes
 from consent_ledger.storage.sqlite import SCHEMA_VERSION, unavailable
@@ -68,6 +81,7 @@ class PostgresStore(PostgresReads):
         self.name = described(uri)
         self._head: HeadRow | None = None
         self._waiting: list[tuple[str, Sequence[Any]]] = []
+        self._wrote = False
 
     # -- transaction ------------------------------------------------------------------------------------------------
 
@@ -80,20 +94,21 @@ class PostgresStore(PostgresReads):
             answers.nextset()
             row = answers.fetchone()
         self._head = HeadRow(*row) if row else None
+        self._wrote = False
 
     def commit(self) -> None:
         """Make the transaction durable. When this raises, whether it is durable is unknown."""
         self._send()
-        with known_outcome():
+        with known_outcome(), replicated(self._connection):
             status = self._cursor.execute("COMMIT").statusmessage
         if status != "COMMIT":  # the server answers so when the transaction had failed already
             raise RuntimeError(f"expected COMMIT, got {status}")
 
     def rollback(self) -> None:
-        """Forget the transaction."""
+        """Forget the transaction; when it wrote nothing, what it read is durable on the standbys too."""
         self._waiting.clear()
-        with known_outcome():
-            self._cursor.execute("ROLLBACK")
+        with known_outcome(), replicated(self._connection):
+            self._cursor.execute("ROLLBACK" if self._wrote else "COMMIT")
 
     def overwrite(self, *, anew: bool, most_bytes: int) -> bool:  # noqa: ARG002  (of the port)
         """Do nothing: deleted rows stay in the files until VACUUM, which is for the owner (docs/adr/0007)."""
@@ -159,6 +174,7 @@ class PostgresStore(PostgresReads):
     def advance(self, old: HeadRow, new: HeadRow) -> None:
         """Move the head, if it still is ``old``; raises RuntimeError when somebody else moved it."""
         self._send()
+        self._wrote = True
         with known_outcome():
             moved = self._cursor.execute(
                 "UPDATE head SET size = %s, root = %s, time_ms = %s, checkpoint = %s, public_sequence = %s "
@@ -215,6 +231,7 @@ class PostgresStore(PostgresReads):
         """Give the server what waits, in one round trip; a statement of its own always follows (see ``begin``)."""
         if not self._waiting:
             return
+        self._wrote = True
         waiting, self._waiting = self._waiting, []
         with known_outcome(), self._connection.pipeline():
             for sql, parameters in waiting:
@@ -230,6 +247,10 @@ def open_postgres(uri: str) -> PostgresStore:
         check_schema(connection, where, SCHEMA_VERSION)
         check_role(connection, where)
         return PostgresStore(uri, connection)
+    except psycopg.OperationalError as error:  # as in a failover: trying again later helps
+        connection.close()
+        message = f"{described(uri)} went away while it was looked at: {type(error).__name__}"
+        raise UnreachableError("LEDGER_UNAVAILABLE", message) from None
     except psycopg.Error as error:
         connection.close()
         raise unavailable(f"{described(uri)} cannot be used: {type(error).__name__}") from None

@@ -18,6 +18,12 @@ from consent_ledger.storage.reads import Reads
 from consent_ledger.storage.rows import BatchRow
 from consent_ledger.storage.sqlite import unavailable
 
+_AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.ReadOnlySqlTransaction,  # a server that is a standby by now
+)
 _READERS, _IDLE_READERS = 32, 8
 _READER_SECONDS = 30.0
 
@@ -38,7 +44,7 @@ def known_outcome() -> Iterator[None]:
     """Tell a database that went away from a mistake of ours; the texts of both may hold data, so they stay behind."""
     try:
         yield
-    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.IdleInTransactionSessionTimeout) as error:
+    except _AWAY as error:
         raise StoreLostError(type(error).__name__) from None
     except psycopg.Error as error:
         raise RuntimeError(f"PostgreSQL refused a statement: {type(error).__name__}") from None

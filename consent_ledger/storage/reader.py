@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from consent_ledger.errors import RegieError
 from consent_ledger.storage.reads import Reads
-from consent_ledger.storage.sqlite import among, reader_engine, unavailable
+from consent_ledger.storage.sqlite import all_rows, among, reader_engine, unavailable
 
 
 class Snapshot(Reads):
@@ -22,7 +22,7 @@ class Snapshot(Reads):
         self._connection = connection
 
     def _all(self, sql: str, *parameters: Any) -> Sequence[Any]:
-        return self._connection.exec_driver_sql(sql, parameters).all()
+        return all_rows(self._connection, sql, parameters)
 
     def _among(self, sql: str, keys: Collection[Any]) -> Iterable[Any]:
         return among(self._all, sql, keys)

@@ -28,10 +28,11 @@ from consent_ledger.storage.rows import (
 from consent_ledger.storage.sqlite import unavailable
 
 _BATCH = f"SELECT {', '.join(BatchRow._fields)} FROM batch WHERE"  # noqa: S608  (names of columns)
-_PERMITS = f"SELECT {', '.join(PermitRow._fields)} FROM permit WHERE header_hash = ? ORDER BY position"  # noqa: S608
-_PULL = f"SELECT {', '.join(PullRow._fields)} FROM pull_nonce WHERE header_hash = ? AND nonce = ?"  # noqa: S608
-_PERMITS_AT = f"SELECT {', '.join(PermitRow._fields)} FROM permit WHERE (header_hash, position) IN"  # noqa: S608
-_TASK = f"SELECT {', '.join(TaskRow._fields)} FROM task WHERE"  # noqa: S608
+_BATCHES_BY_ID = f"{_BATCH} (sender, batch_id) IN"
+_PERMITS = f"SELECT {', '.join(PermitRow._fields)} FROM permit WHERE header_hash = ? ORDER BY position"  # noqa: S608  (names of columns)
+_PULL = f"SELECT {', '.join(PullRow._fields)} FROM pull_nonce WHERE header_hash = ? AND nonce = ?"  # noqa: S608  (names of columns)
+_PERMITS_AT = f"SELECT {', '.join(PermitRow._fields)} FROM permit WHERE (header_hash, position) IN"  # noqa: S608  (names of columns)
+_TASK = f"SELECT {', '.join(TaskRow._fields)} FROM task WHERE"  # noqa: S608  (names of columns)
 _LAST = 2**63 - 1
 _INDICES = 256  # of a subject, in one question: whoever wants a page does not wait for all of them
 _NAMES = 1_000  # at most so many pairs in one question
@@ -47,6 +48,14 @@ class Reads(ABC):
     @abstractmethod
     def _among(self, sql: str, keys: Collection[Any]) -> Iterable[Any]:
         """Return the rows of a question that ends in ``WHERE column IN``, for any number of keys."""
+
+    def _among_pairs(self, sql: str, pairs: Iterable[tuple[Any, Any]]) -> Iterator[Any]:
+        """Yield the rows of a question that ends in ``WHERE (column, column) IN``, for any number of pairs."""
+        listed = list(pairs)
+        for start in range(0, len(listed), _NAMES):
+            part = listed[start : start + _NAMES]
+            marks = ",".join(["(?, ?)"] * len(part))
+            yield from self._all(f"{sql} (VALUES {marks})", *itertools.chain(*part))
 
     def _one(self, sql: str, *parameters: Any) -> Any:
         rows = self._all(sql, *parameters)
@@ -134,7 +143,7 @@ class Reads(ABC):
         for index in reversed(unpack_indices(row[0]) if row else ()):
             if index < last:
                 yield index
-        sql = f"SELECT idx FROM subject_entry WHERE subject = ? AND idx < ? ORDER BY idx DESC LIMIT {_INDICES}"  # noqa: S608
+        sql = f"SELECT idx FROM subject_entry WHERE subject = ? AND idx < ? ORDER BY idx DESC LIMIT {_INDICES}"  # noqa: S608  (a number of ours)
         while found := self._all(sql, key, last):
             yield from (row[0] for row in found)
             last = found[-1][0]
@@ -170,14 +179,7 @@ class Reads(ABC):
 
     def batches_by_id(self, names: Collection[tuple[str, bytes]]) -> dict[tuple[str, bytes], BatchRow]:
         """Return the batches of these senders and ids that are there."""
-        found: dict[tuple[str, bytes], BatchRow] = {}
-        listed = list(names)
-        for start in range(0, len(listed), _NAMES):
-            part = listed[start : start + _NAMES]
-            marks = ",".join(["(?, ?)"] * len(part))
-            rows = self._all(f"{_BATCH} (sender, batch_id) IN (VALUES {marks})", *itertools.chain(*part))
-            found.update(((row[1], row[2]), BatchRow(*row)) for row in rows)
-        return found
+        return {(row[1], row[2]): BatchRow(*row) for row in self._among_pairs(_BATCHES_BY_ID, names)}
 
     def permits(self, header_hash: bytes) -> dict[int, PermitRow]:
         """Return the permits of a batch by position, increasing."""
@@ -185,14 +187,7 @@ class Reads(ABC):
 
     def permits_at(self, keys: Collection[tuple[bytes, int]]) -> dict[tuple[bytes, int], PermitRow]:
         """Return the permits at these places (header hash, position) that are there."""
-        found: dict[tuple[bytes, int], PermitRow] = {}
-        listed = list(keys)
-        for start in range(0, len(listed), _NAMES):
-            part = listed[start : start + _NAMES]
-            marks = ",".join(["(?, ?)"] * len(part))
-            rows = self._all(f"{_PERMITS_AT} (VALUES {marks})", *itertools.chain(*part))
-            found.update(((row[0], row[1]), PermitRow(*row)) for row in rows)
-        return found
+        return {(row[0], row[1]): PermitRow(*row) for row in self._among_pairs(_PERMITS_AT, keys)}
 
     def pull(self, header_hash: bytes, nonce: bytes) -> PullRow | None:
         """Return the stored answer to a pull."""

@@ -18,9 +18,6 @@ Row = tuple[Any, ...]
 Write = Callable[[str, Sequence[Row]], object]
 """(statement with ? for values, rows)."""
 
-_GUARDED = ("head", "public_event", "tile")
-"""Tables whose triggers let only the log's writer add to them."""
-
 
 def open_for_repair(location: Location) -> AbstractContextManager[tuple[Source, Write]]:
     """Open a ledger that is stopped; what is written is committed when the block ends well, else nothing is.

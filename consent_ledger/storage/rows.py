@@ -55,7 +55,7 @@ class SubjectRow(NamedTuple):
     def after(self, last: bytes, state: SubjectState, index: int) -> SubjectRow:
         """Return the row after one more entry; the caller moves a full ``recent`` to the table first."""
         recent = b"" if len(self.recent) == RECENT_BYTES else self.recent
-        return SubjectRow(self.seq + 1, last, state, recent + index.to_bytes(8, "big"))
+        return tuple.__new__(SubjectRow, (self.seq + 1, last, state, recent + index.to_bytes(8, "big")))
 
 
 def pack_indices(indices: Sequence[int]) -> tuple[bytes, Sequence[int]]:

@@ -265,6 +265,15 @@ def check_file(connection: sa.Connection, path: Path) -> None:
         raise unavailable(f"{path} is damaged: {problem}")
 
 
+def all_rows(connection: sa.Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return every row as the driver gives it: SQLAlchemy's own rows cost as much again as reading them."""
+    with contextlib.closing(connection.exec_driver_sql(sql, tuple(parameters))) as result:
+        try:
+            return list(result.cursor.fetchall()) if result.cursor else []
+        except dbapi2.DatabaseError as error:  # as SQLAlchemy would, for who expects its errors
+            raise sa.exc.DatabaseError(sql, None, error, hide_parameters=True) from None
+
+
 _VARIABLES = 30_000  # SQLite binds at most 32,766 values in one statement
 
 

@@ -24,6 +24,7 @@ from consent_ledger.storage.sqlite import (
     BUSY_MS,
     FAILURES,
     Lock,
+    all_rows,
     among,
     check_file,
     remove_draft,
@@ -253,7 +254,7 @@ class LedgerStore(Reads):
                 self._connection.exec_driver_sql(sql, rows)
 
     def _all(self, sql: str, *parameters: Any) -> Sequence[Any]:
-        return self._connection.exec_driver_sql(sql, parameters).all()
+        return all_rows(self._connection, sql, parameters)
 
     def _among(self, sql: str, keys: Collection[Any]) -> Iterable[Any]:
         return among(self._all, sql, keys)

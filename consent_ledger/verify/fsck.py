@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from consent_ledger.clock import Clock, system_clock
 from consent_ledger.log.errors import VerificationError
 from consent_ledger.log.note import NoteVerifier
 from consent_ledger.log.quorum import NOBODY, Quorum
@@ -21,7 +22,7 @@ from consent_ledger.verify.problems import Problems
 from consent_ledger.verify.signatures import CheckSignature, LedgerSignatures, check_ed25519
 from consent_ledger.verify.snapshot import RowError, Snapshot, open_snapshot
 from consent_ledger.verify.sources import Location
-from consent_ledger.verify.stored_answers import AnswerCheck
+from consent_ledger.verify.stored_answers import AnswerCheck, Times
 from consent_ledger.verify.stored_permits import PermitCheck
 from consent_ledger.verify.stored_subjects import SubjectCheck
 from consent_ledger.verify.stored_tasks import TaskCheck
@@ -74,14 +75,16 @@ def fsck(
     *,
     quorum: Quorum = NOBODY,
     check_signature: CheckSignature = check_ed25519,
+    clock: Clock = system_clock,
 ) -> FsckReport:
     """Check every table of a ledger, which may be in use, at one moment; ``progress`` counts rows.
 
-    ``quorum`` are the witnesses that must have cosigned what is published.
+    ``quorum`` are the witnesses that must have cosigned what is published. ``clock`` tells which batches are over: what
+    is kept for a batch's own time goes by the ledger's clock, also when nothing was appended since.
 
     Raises LedgerDamaged with everything found, VerificationError when there is no ledger that can be read.
     """
-    run = _Fsck(verifiers_of(vkeys), quorum, check_signature)
+    run = _Fsck(verifiers_of(vkeys), quorum, check_signature, clock)
     try:
         with open_snapshot(location) as snapshot:
             run.begin(snapshot)
@@ -103,12 +106,15 @@ def fsck(
 class _Fsck:
     """One run over one snapshot."""
 
-    def __init__(self, verifiers: Sequence[NoteVerifier], quorum: Quorum, check_signature: CheckSignature) -> None:
+    def __init__(
+        self, verifiers: Sequence[NoteVerifier], quorum: Quorum, check_signature: CheckSignature, clock: Clock
+    ) -> None:
         self.problems = Problems(MOST)
         self.begun = False
         self._verifiers = verifiers
         self._quorum = quorum
         self._check_signature = check_signature
+        self._clock = clock
         self._log: DatabaseReport | None = None
         self._tables: frozenset[str] = frozenset()
         self._rows: dict[str, int] = {}
@@ -156,15 +162,16 @@ class _Fsck:
 
     def _comparisons(self, facts: Facts, erased: frozenset[int]) -> Iterator[tuple[str, Callable[[], Iterator[int]]]]:
         """Yield table and comparison, in an order in which each finds what it needs."""
-        snapshot, problems, now_ms = self._snapshot, self.problems, self._walk.head.time_ms
+        snapshot, problems, head_ms = self._snapshot, self.problems, self._walk.head.time_ms
+        times = Times(head_ms, max(head_ms, self._clock()))
         yield "published", self._published
         yield "public_event", lambda: self._public(facts)
         yield "subject", SubjectCheck(snapshot, facts.subjects, erased, problems).run
         signatures = LedgerSignatures(facts.registry, self._check_signature)
         answers = AnswerCheck(
-            snapshot, facts, problems, signatures=signatures, check_note=self._check_note, now_ms=now_ms
+            snapshot, facts, problems, signatures=signatures, check_note=self._check_note, times=times
         )
-        permits = PermitCheck(snapshot, facts, problems, erased=erased, batches=answers.known, now_ms=now_ms)
+        permits = PermitCheck(snapshot, facts, problems, erased=erased, batches=answers.known, times=times)
         yield "batch", answers.batches
         yield "permit", permits.permits
         yield "pull_nonce", answers.pulls

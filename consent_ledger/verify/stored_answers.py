@@ -29,6 +29,16 @@ CheckNote = Callable[[str, int], None]
 """(checkpoint, log index that it must cover): raises VerificationError."""
 
 
+class Times(NamedTuple):
+    """Times (ms) that tell what is over: by ``head``, that of the newest entry, it must be gone; by ``now`` it may be.
+
+    A ledger also writes, and forgets, while there is nothing to append.
+    """
+
+    head: int
+    now: int
+
+
 class _Batch(NamedTuple):
     header_hash: bytes
     sender: bytes
@@ -69,16 +79,16 @@ class AnswerCheck:
         *,
         signatures: LedgerSignatures,
         check_note: CheckNote,
-        now_ms: int,
+        times: Times,
     ) -> None:
-        """Compare with complete ``facts``; ``now_ms`` is the time of the head."""
+        """Compare with complete ``facts``."""
         self.known: dict[bytes, KnownBatch] = {}  # by header hash
         self._snapshot = snapshot
         self._batches = facts.exchanges.batches
         self._gone = frozenset(facts.subjects.gone)
         self._signatures = signatures
         self._check_note = check_note
-        self._now_ms = now_ms
+        self._times = times
         self._problems = problems
 
     # -- batches ------------------------------------------------------------------------------------------------------
@@ -114,9 +124,9 @@ class AnswerCheck:
 
     def _response(self, name: str, row: _Batch, batch: Batch | None) -> None:
         """Check the answer, which is kept until its batch expires and not longer: it lists outcomes."""
-        if row.response == b"" and row.expires_ms <= self._now_ms:
+        if row.response == b"" and row.expires_ms <= self._times.now:
             return
-        if row.expires_ms <= self._now_ms - FORGOTTEN_MS:
+        if row.expires_ms <= self._times.head - FORGOTTEN_MS:
             self._problems.wrong("batch", name, "response", "none: the batch expired", "some")
         response = parsed(decisions_pb2.DecideResponse, row.response)
         listed = parsed(decisions_pb2.DecisionList, response.decision_list)

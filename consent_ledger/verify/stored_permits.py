@@ -14,7 +14,7 @@ from consent_ledger.verify.exchanges import Permit
 from consent_ledger.verify.facts import Facts
 from consent_ledger.verify.problems import Problems
 from consent_ledger.verify.snapshot import Snapshot
-from consent_ledger.verify.stored_answers import FORGOTTEN_MS, KnownBatch, as_bytes, as_hex, parsed
+from consent_ledger.verify.stored_answers import FORGOTTEN_MS, KnownBatch, Times, as_bytes, as_hex, parsed
 
 NO_INDEX = -1
 """``decided_idx`` of a permit whose decision was erased, and ``idx`` of a change that names no leaf."""
@@ -50,15 +50,15 @@ class PermitCheck:
         *,
         erased: frozenset[int],
         batches: Mapping[bytes, KnownBatch],
-        now_ms: int,
+        times: Times,
     ) -> None:
-        """Compare with complete ``facts``; ``batches`` are the rows of ``batch``, ``now_ms`` is the head's time."""
+        """Compare with complete ``facts``; ``batches`` are the rows of ``batch``."""
         self._snapshot = snapshot
         self._facts = facts
         self._gone = frozenset(facts.subjects.gone)
         self._lost = self._gone - erased
         self._batches = batches
-        self._now_ms = now_ms
+        self._times = times
         self._problems = problems
 
     # -- permits ------------------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class PermitCheck:
         """A permit whose decision was erased is empty, and there only while its batch can be pulled."""
         if row[3:] != (None, b"", None, None, None, None):
             self._problems.wrong("permit", name, "decided_idx", "nothing else: its decision was erased", "something")
-        if batch is not None and batch.expires_ms <= self._now_ms - FORGOTTEN_MS:
+        if batch is not None and batch.expires_ms <= self._times.head - FORGOTTEN_MS:
             self._problems.wrong("permit", name, "row", "none: its batch expired", "a row")
 
     def _told(self, name: str, row: _Permit, told: Permit, batch: KnownBatch | None) -> None:
@@ -117,13 +117,13 @@ class PermitCheck:
 
     def _opening(self, name: str, row: _Permit, batch: KnownBatch | None) -> None:
         """v_i may be there only for who can still have it: with it and the ciphertext anybody reads the signal."""
-        expired_ms = batch.expires_ms if batch is not None and row.released_idx is None else self._now_ms + 1
+        expired_ms = batch.expires_ms if batch is not None and row.released_idx is None else self._times.now + 1
         if row.opening is None:
-            if row.withheld_idx is None and expired_ms > self._now_ms:
+            if row.withheld_idx is None and expired_ms > self._times.now:
                 self._problems.wrong("permit", name, "opening", "32 bytes", "none")
         elif row.withheld_idx is not None:
             self._problems.wrong("permit", name, "opening", "none: the signal was withheld", "some")
-        elif expired_ms <= self._now_ms - FORGOTTEN_MS:
+        elif expired_ms <= self._times.head - FORGOTTEN_MS:
             self._problems.wrong("permit", name, "opening", "none: its batch expired unreleased", "some")
         else:
             self._problems.require("permit", name, "opening", 32, len(as_bytes(row.opening)))

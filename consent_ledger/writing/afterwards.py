@@ -12,6 +12,7 @@ from consent_ledger.storage.rows import BatchRow, ChangeRow, PermitRow
 from consent_ledger.v1 import decisions_pb2
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.writing.decision import CLOCK_SKEW_MS
+from consent_ledger.writing.delivered import DeliveredLeaves, acknowledged_template
 from consent_ledger.writing.release import batch_for
 from consent_ledger.writing.transaction import Transaction
 from consent_ledger.writing.work import Sealed
@@ -30,16 +31,18 @@ class AcknowledgeWork:
         batch = batch_for(tx, said.header_hash, said.recipient)
         if said.time_ms > tx.now_ms + CLOCK_SKEW_MS:
             raise RegieError("NOT_FRESH", "the acknowledgement is from the future", field="acknowledgement.time_ms")
-        for permit in tx.permits(said.header_hash).values():
-            if permit.released_idx is not None and permit.acknowledged_idx is None:
-                body = pb.ExchangeAcknowledged(
-                    batch_id=batch.batch_id,
-                    position=permit.position,
-                    recipient=batch.recipient,
-                    released_index=permit.released_idx,
-                )
-                index = tx.record(pb.Event(exchange_acknowledged=body), [permit.subject])
-                tx.put_permit(permit._replace(acknowledged_idx=index))
+        due = [
+            permit
+            for permit in tx.permits(said.header_hash).values()
+            if permit.released_idx is not None and permit.acknowledged_idx is None
+        ]
+        tx.subjects({permit.subject for permit in due})
+        leaves = DeliveredLeaves(tx, acknowledged_template(batch.batch_id, batch.recipient), len(due))
+        for permit in due:
+            released, row = permit.released_idx, tx.subject(permit.subject)
+            assert released is not None
+            payload = leaves.append(permit.position, permit.subject, row, row.state, released)
+            tx.put_permit(permit._replace(acknowledged_idx=payload.idx))
         return lambda _sealed: decisions_pb2.AcknowledgeResponse()
 
 

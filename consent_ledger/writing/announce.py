@@ -8,13 +8,11 @@ days, since until then only the database says that a missing payload was erased 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from consent_ledger.clock import DAY_MS
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.writing.transaction import Transaction
-from consent_ledger.writing.work import Sealed
 
 _TOGETHER = 1_000  # entries in one leaf: whoever reads the directory reads all public events
 
@@ -43,16 +41,3 @@ def announce(tx: Transaction, when: Announcing) -> int:
             tx.publish(pb.PublicEvent(entry_erased=pb.EntryErased(index=first, ground=ground, further=further)))
         tx.writes.erasures.announced.update(indices)
     return len(tx.writes.erasures.announced)
-
-
-@dataclass(frozen=True, slots=True)
-class AnnounceWork:
-    """Announces what is due."""
-
-    when: Announcing
-    weight: int = 512
-
-    def apply(self, tx: Transaction) -> Callable[[Sealed], int]:
-        """Append; the answer is how many entries."""
-        count = announce(tx, self.when)
-        return lambda _sealed: count

@@ -93,25 +93,20 @@ class DecideWork:
             raise RegieError("BATCH_ID_REUSED", "the sender used this id for other bytes", field="header.batch_id")
         return lambda sealed: decisions_pb2.DecideResponse.FromString(sealed.batch(self.header_hash).response)
 
-    def _decide(self, tx: Transaction) -> tuple[list[pb.Outcome.ValueType], list[int]]:
+    def _decide(self, tx: Transaction) -> tuple[list[pb.Outcome.ValueType], range]:
         judge = tx.judge(self.request)
         tx.subjects(self.subjects)
         purpose = tx.registry.find_purpose(self.request.purpose)
         party = (self.request.sender, self.request.recipient)
         leaves = DecidedLeaves(self.template, party, tx, purpose, len(self.positions))
         severities = self.severities or (0,) * len(self.positions)
-        reasons: list[int] = []
-        for position, subject, severity in zip(self.positions, self.subjects, severities, strict=True):
-            row = tx.subject(subject)
-            decision = judge(row.state, None, severity)
-            reasons.append(decision.reason)
-            index = leaves.append(position, subject, row, decision, severity)
-            if decision.permitted:
-                permit = PermitRow(self.header_hash, position, index, self.opening(position), subject)
-                tx.put_permit(permit)
+        indices = leaves.extend(judge, zip(self.positions, self.subjects, severities, strict=True))
+        header_hash, opening = self.header_hash, self.opening
+        for position, index, subject in leaves.permitted:
+            tx.put_permit(PermitRow(header_hash, position, index, opening(position), subject))
         self.reasons.clear()  # of a group that was tried before
-        self.reasons.update(reasons)
-        return leaves.outcomes, leaves.indices
+        self.reasons.update(leaves.reasons)
+        return leaves.outcomes, indices
 
     def _event(self) -> pb.ExchangeDecided:
         """Return what the events of all positions have in common."""
@@ -145,7 +140,7 @@ class DecideWork:
         )
 
     def _answer(
-        self, sealed: Sealed, outcomes: list[pb.Outcome.ValueType], indices: list[int]
+        self, sealed: Sealed, outcomes: list[pb.Outcome.ValueType], indices: range
     ) -> decisions_pb2.DecideResponse:
         listed = decisions_pb2.DecisionList(
             header_hash=self.header_hash,

@@ -6,11 +6,11 @@ few that differ are put between them by hand.
 
 from __future__ import annotations
 
-import hmac
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
-from consent_ledger.decide import Decision, outcome_of
-from consent_ledger.events import EVENT_LABEL, PRIVATE_LABEL, SALT_SIZE
+from consent_ledger.decide import Decision, Judge, outcome_of
+from consent_ledger.events import PRIVATE_LABEL, SALT_SIZE, Rng, commitment
 from consent_ledger.purpose import Purpose
 from consent_ledger.state import Party, after_decision
 from consent_ledger.storage.rows import LeafRow, PayloadRow, SubjectRow
@@ -33,6 +33,7 @@ _SEVERITY = b"\x28"
 _RANDOM = 32 + SALT_SIZE
 _POOL = 256
 _COMMITMENT = b"\x0a\x20"  # Leaf.commitment, 32 bytes (events.committed_entry)
+_row = tuple.__new__  # named tuples without their constructor's price
 _LEAF = b"\x00" + _COMMITMENT  # what a leaf hash begins with (RFC 6962 section 2.1)
 
 
@@ -40,6 +41,8 @@ def varint(value: int) -> bytes:
     """Return protobuf's encoding of a number >= 0."""
     if value < _MADE:
         return _VARINTS[value]
+    if 0x4000 <= value < 0x200000:  # log indices: where most of them are
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     return _varint(value)
 
 
@@ -112,7 +115,7 @@ class DecidedTemplate:
 
 
 class DecidedLeaves:
-    """Appends the leaves of one batch and keeps what the answer needs, in the order of positions."""
+    """Decides the signals of one batch, appends their leaves, and keeps what the answer needs, in their order."""
 
     def __init__(
         self, template: DecidedTemplate, party: Party, tx: Transaction, purpose: Purpose | None, count: int
@@ -122,50 +125,55 @@ class DecidedLeaves:
         self._lead = template.lead(tx.now_ms)
         self._party = party
         self._tx = tx
-        self._now_ms = tx.now_ms
         self._purpose = purpose
+        self._randoms = randoms(tx.rng, min(_POOL, count))
         self._outcomes: dict[int, pb.Outcome.ValueType] = {}
-        self._pool, self._used = b"", 0
-        self._ask = _RANDOM * min(_POOL, count)
-        self._next = tx.next_index
+        self.reasons: list[int] = []
         self.outcomes: list[pb.Outcome.ValueType] = []
-        self.indices: list[int] = []
+        self.permitted: list[tuple[int, int, bytes]] = []  # position, log index, subject
 
-    def append(self, position: int, subject: bytes, row: SubjectRow, decision: Decision, severity: int = 0) -> int:
-        """Append one decision about a subject, in its chain and state; return its log index."""
-        tx, index, reason = self._tx, self._next, decision.reason
+    def extend(self, judge: Judge, signals: Iterable[tuple[int, bytes, int]]) -> range:
+        """Judge each signal (position, subject, severity), append its leaf and go on its chain; return the indices."""
+        tx, party, now_ms = self._tx, self._party, self._tx.now_ms
+        first = tx.next_index
+        for index, (position, subject, severity) in enumerate(signals, first):
+            row = tx.subject(subject)
+            decision = judge(row.state, None, severity)
+            committed = self._append(index, position, subject, row, decision, severity)
+            reason, decided_by, _ = decision
+            state = after_decision(
+                row.state, index, now_ms, party, reason=reason, decided_by=decided_by, severity=severity
+            )
+            tx.link(subject, row, sha256(committed).digest(), state, index)
+            if reason == pb.REASON_ALLOWED:
+                self.permitted.append((position, index, subject))
+        return range(first, tx.next_index)
+
+    def _append(  # noqa: PLR0917  (one row of a thousand: no object for it)
+        self, index: int, position: int, subject: bytes, row: SubjectRow, decision: Decision, severity: int
+    ) -> bytes:
+        """Append one leaf and return its commitment: the same steps as events.make_committed, on bytes."""
+        reason = decision.reason
         outcome = self._outcomes.get(reason) or self._outcome(reason)
-        random = self._random()
-        # The same steps as events.make_committed and Transaction.record, on bytes.
-        private = private_part(random[:32], subject, row, decision, severity)
+        nonce, salt = next(self._randoms)
+        private = private_part(nonce, subject, row, decision, severity)
         digest = sha256(PRIVATE_LABEL + private).digest()
-        event = self._template.event(self._lead, digest, position, outcome, permitted=decision.permitted)
-        salt = random[32:]
-        commitment = hmac.digest(salt, EVENT_LABEL + event, "sha256")
-        leaf = LeafRow(index, _COMMITMENT + commitment, sha256(_LEAF + commitment).digest())
-        tx.append_leaf(leaf, PayloadRow(index, salt, event, private))
-        state = after_decision(
-            row.state,
-            index,
-            self._now_ms,
-            self._party,
-            reason=reason,
-            decided_by=decision.decided_by,
-            severity=severity,
-        )
-        tx.link(subject, row, sha256(commitment).digest(), state, index)
-        self._next = index + 1
+        event = self._template.event(self._lead, digest, position, outcome, permitted=reason == pb.REASON_ALLOWED)
+        committed = commitment(salt, event)
+        leaf = _row(LeafRow, (index, _COMMITMENT + committed, sha256(_LEAF + committed).digest()))
+        self._tx.append_leaf(leaf, _row(PayloadRow, (index, salt, event, private)))
+        self.reasons.append(reason)
         self.outcomes.append(outcome)
-        self.indices.append(index)
-        return index
-
-    def _random(self) -> bytes:
-        """Return a nonce and a salt; the source is asked for many at a time."""
-        if self._used == len(self._pool):
-            self._pool, self._used = self._tx.rng(self._ask), 0
-        self._used += _RANDOM
-        return self._pool[self._used - _RANDOM : self._used]
+        return committed
 
     def _outcome(self, reason: int) -> pb.Outcome.ValueType:
         self._outcomes[reason] = outcome_of(reason, self._purpose)
         return self._outcomes[reason]
+
+
+def randoms(rng: Rng, many: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield a nonce and a salt for each leaf; the source is asked for so many at a time."""
+    while True:
+        pool = rng(_RANDOM * many)
+        for at in range(0, len(pool), _RANDOM):
+            yield pool[at : at + 32], pool[at + 32 : at + _RANDOM]

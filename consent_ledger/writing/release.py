@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from consent_ledger import texts
 from consent_ledger.decide import Decision, judge_of
 from consent_ledger.errors import RegieError
-from consent_ledger.storage.rows import BatchRow, PermitRow, PullRow
+from consent_ledger.state import after_release
+from consent_ledger.storage.rows import BatchRow, PayloadRow, PermitRow, PullRow
 from consent_ledger.v1 import batch_pb2, decisions_pb2
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.writing.decision import request_of
+from consent_ledger.writing.delivered import DeliveredLeaves, released_template
+from consent_ledger.writing.leaves import varint
 from consent_ledger.writing.transaction import Transaction
 from consent_ledger.writing.work import Sealed, Sign
 
@@ -25,17 +29,17 @@ RELEASE_BASE = 4_096
 RELEASE_SLOT = 3_072
 """Bytes per permitted signal, whether released or withheld."""
 
-LETTER_ONLY = pb.Preferences(channels=[pb.CHANNEL_BRIEF])
+LETTER_ONLY = pb.Preferences(channels=[pb.CHANNEL_BRIEF]).SerializeToString()
 """What holds until a resident chose otherwise (R26)."""
 
-_PADDING = b"\x1a"  # ReleaseContent.padding
+_SIGNALS, _PADDING = b"\x12", b"\x1a"  # ReleaseContent.signals, ReleaseContent.padding
 
 
-@dataclass(frozen=True, slots=True)
-class _Released:
+class _Released(NamedTuple):
     permit: PermitRow
-    preferences: pb.Preferences
-    explanation: pb.Text
+    preferences: bytes  # Preferences
+    explanation: bytes  # Text
+    payload: PayloadRow | None  # what opens the leaf; None: a former pull appended it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class ReleaseWork:
         tx.subjects({permit.subject for permit in permits})
         judge = judge_of(tx.registry, request_of(header), tx.now_ms)
         explain = _explainer(tx, header)
+        append = self._appender(tx, header, len(permits))
         released = []
         for permit in permits:
             if permit.opening is None:
@@ -84,37 +89,31 @@ class ReleaseWork:
             state = tx.state(permit.subject)
             decision = judge(state, permit.decided_idx, 0)  # the severity is that of the permit
             if decision.permitted:
-                preferences = state.contact.to_proto() if state.contact else LETTER_ONLY
-                permit = self._release(tx, header, permit, decision)  # noqa: PLW2901
-                released.append(_Released(permit, preferences, explain(decision.date_ms)))
+                preferences = state.contact.to_proto().SerializeToString() if state.contact else LETTER_ONLY
+                payload = append(permit, decision) if permit.released_idx is None else None
+                told = permit if payload is None else permit._replace(released_idx=payload.idx)
+                released.append(_Released(told, preferences, explain(decision.date_ms), payload))
             else:
                 _withhold(tx, header, permit, decision)
         return released
 
-    def _release(
-        self, tx: Transaction, header: batch_pb2.BatchHeader, permit: PermitRow, decision: Decision
-    ) -> PermitRow:
-        """Append the release leaf, unless a former pull did."""
-        if permit.released_idx is not None:
-            return permit
-        exchanges = tx.state(permit.subject).exchanges
-        body = pb.ExchangeReleased(
-            batch_id=header.batch_id,
-            position=permit.position,
-            sender=header.sender,
-            recipient=header.recipient,
-            purpose=header.purpose,
-            purpose_version=header.purpose_version,
-            decided_index=permit.decided_idx,
-            trace_id=self.trace_id,
-            span_id=self.span_id,
-            severity=next((e.severity for e in exchanges if e.decided_index == permit.decided_idx), 0),
-        )
-        event = pb.Event(exchange_released=body)
-        index = tx.record(event, [permit.subject], reason=decision.reason, decided_by=decision.decided_by)
-        released = permit._replace(released_idx=index)
-        tx.put_permit(released)
-        return released
+    def _appender(
+        self, tx: Transaction, header: batch_pb2.BatchHeader, most: int
+    ) -> Callable[[PermitRow, Decision], PayloadRow]:
+        """Return what appends the release leaf of a permit, once."""
+        leaves = DeliveredLeaves(tx, released_template(header, self.trace_id, self.span_id), most)
+        party, purpose, now_ms = (header.sender, header.recipient), header.purpose, tx.now_ms
+
+        def append(permit: PermitRow, decision: Decision) -> PayloadRow:
+            used = permit.decided_idx
+            row = tx.subject(permit.subject)
+            severity = next((e.severity for e in row.state.exchanges if e.decided_index == used), 0)
+            state = after_release(row.state, tx.next_index, now_ms, party, purpose, used)
+            payload = leaves.append(permit.position, permit.subject, row, state, used, decision, severity)
+            tx.put_permit(permit._replace(released_idx=payload.idx))
+            return payload
+
+        return append
 
     def _answer(
         self, sealed: Sealed, batch: BatchRow, released: list[_Released], permitted: int, expires_ms: int
@@ -148,18 +147,18 @@ def batch_for(tx: Transaction, header_hash: bytes, recipient: str) -> BatchRow:
     return batch
 
 
-def _explainer(tx: Transaction, header: batch_pb2.BatchHeader) -> Callable[[int], pb.Text]:
-    """Return what gives the explanation for a date of agreement; many residents agreed in the same hour."""
+def _explainer(tx: Transaction, header: batch_pb2.BatchHeader) -> Callable[[int], bytes]:
+    """Return what gives the explanation (Text bytes) for a date of agreement; many agreed in the same hour."""
     registry = tx.registry
-    made: dict[int, pb.Text] = {}
+    made: dict[int, bytes] = {}
 
-    def explain(agreed_ms: int) -> pb.Text:
+    def explain(agreed_ms: int) -> bytes:
         hour = agreed_ms // 3_600_000  # days begin and end on the hour
         if hour not in made:
             sender, recipient = registry.participant(header.sender), registry.participant(header.recipient)
             purpose = registry.purpose(header.purpose)
             text = texts.explanation(purpose, sender.name, recipient.name, header.items, agreed_ms)
-            made[hour] = text.to_proto()
+            made[hour] = text.to_proto().SerializeToString()
         return made[hour]
 
     return explain
@@ -184,24 +183,33 @@ def _withhold(tx: Transaction, header: batch_pb2.BatchHeader, permit: PermitRow,
 def release_content(sealed: Sealed, released: Sequence[_Released], permitted: int) -> bytes:
     """Return ReleaseContent bytes of exactly RELEASE_BASE + permitted * RELEASE_SLOT bytes."""
     indices = [entry.permit.released_idx for entry in released if entry.permit.released_idx is not None]
-    payloads = sealed.payloads(indices)
-    content = decisions_pb2.ReleaseContent(checkpoint=sealed.checkpoint)
+    before = [index for entry, index in zip(released, indices, strict=True) if entry.payload is None]
+    payloads = sealed.payloads(before) if before else {}
+    parts = [decisions_pb2.ReleaseContent(checkpoint=sealed.checkpoint).SerializeToString()]
     for entry, index, path in zip(released, indices, sealed.paths(indices), strict=True):
-        if index not in payloads:
+        payload = entry.payload or payloads.get(index)
+        if payload is None:
             continue  # erased: there is no receipt to give, so there is no delivery
-        content.signals.append(
-            decisions_pb2.ReleasedSignal(
-                position=entry.permit.position,
-                opening=entry.permit.opening or b"",
-                preferences=entry.preferences,
-                explanation=entry.explanation,
-                log_index=index,
-                event=payloads[index].event,
-                salt=payloads[index].salt,
-                path=b"".join(path),
-            )
+        signal = _signal(entry, payload, path)
+        parts += (_SIGNALS, varint(len(signal)), signal)
+    return pad(b"".join(parts), RELEASE_BASE + permitted * RELEASE_SLOT)
+
+
+def _signal(entry: _Released, payload: PayloadRow, path: bytes) -> bytes:
+    """Return ReleasedSignal bytes, as protobuf writes them (a test compares)."""
+    permit, preferences, explanation, _ = entry
+    return b"".join(
+        (
+            b"\x08" + varint(permit.position) if permit.position else b"",
+            b"\x12" + varint(len(permit.opening)) + permit.opening if permit.opening else b"",
+            b"\x1a" + varint(len(preferences)) + preferences,
+            b"\x22" + varint(len(explanation)) + explanation,
+            b"\x28" + varint(payload.idx) if payload.idx else b"",
+            b"\x32" + varint(len(payload.event)) + payload.event,
+            b"\x3a" + varint(len(payload.salt)) + payload.salt,
+            b"\x42" + varint(len(path)) + path if path else b"",
         )
-    return pad(content.SerializeToString(deterministic=True), RELEASE_BASE + permitted * RELEASE_SLOT)
+    )
 
 
 def pad(content: bytes, size: int) -> bytes:

@@ -56,7 +56,7 @@ class Group:
         self.now_ms = now_ms
         self.rng = rng
         self.writes = Writes()
-        self.read_subjects: dict[bytes, SubjectRow] = {}
+        self.subjects: dict[bytes, SubjectRow] = {}  # as the group sees them: what it read, and then wrote
         self._batches: dict[tuple[str, bytes], BatchRow | None] = {}  # by sender and id; None: there is none
         self._changes: dict[bytes, ChangeRow | None] = {}
         self._judged_by = registry
@@ -75,11 +75,12 @@ class Group:
 
     def read_subjects_ahead(self, ids: Collection[bytes]) -> None:
         """Read subjects in one query."""
-        known = self.read_subjects
-        missing = {key for key in ids if key not in known}
+        missing = sorted(set(ids).difference(self.subjects))
         if missing:
-            found = self.store.subjects(sorted(missing))
-            known.update((key, found.get(key, NEW_SUBJECT)) for key in missing)
+            found = self.store.subjects(missing)
+            if len(found) < len(missing):
+                self.subjects.update(dict.fromkeys(missing, NEW_SUBJECT))
+            self.subjects.update(found)
 
     def batch_by_id(self, name: tuple[str, bytes]) -> BatchRow | None:
         """Return a batch by (sender, batch id), written in this group or before."""
@@ -117,6 +118,7 @@ class Group:
     def merge(self, transaction: Transaction) -> None:
         """Take over what a request wrote."""
         self.writes.merge(transaction.writes)
+        self.subjects.update(transaction.writes.subjects)
         self._batches.update(((row.sender, row.batch_id), row) for row in transaction.writes.batches.values())
         self.registry = transaction.registry
 
@@ -147,11 +149,10 @@ class Transaction:
 
     def subject(self, key: bytes) -> SubjectRow:
         """Return a subject as this request sees it; one that was never written has sequence 0."""
-        row = self.writes.subjects.get(key) or self._group.writes.subjects.get(key)
+        row = self.writes.subjects.get(key) or self._group.subjects.get(key)
         if row is None:
-            if key not in self._group.read_subjects:
-                self.subjects((key,))
-            row = self._group.read_subjects[key]
+            self.subjects((key,))
+            row = self._group.subjects[key]
         return row
 
     def state(self, key: bytes) -> SubjectState:

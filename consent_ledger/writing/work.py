@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol, TypeVar
 
-from consent_ledger.log.tiles import inclusion_paths
+from consent_ledger.log.tiles import packed_paths
 from consent_ledger.storage.rows import BatchRow, ChangeRow, PayloadRow, PullRow
 from consent_ledger.writing.transaction import Group, Transaction, Wanted
 
@@ -27,9 +27,9 @@ class Sealed:
         self.size = size
         self.checkpoint = checkpoint
 
-    def paths(self, indices: Collection[int]) -> Sequence[list[bytes]]:
-        """Return inclusion proofs in the tree of the checkpoint, in the order of ``indices``."""
-        return inclusion_paths(indices, self.size, self._group.store.tile)
+    def paths(self, indices: Collection[int]) -> list[bytes]:
+        """Return inclusion proofs (32 bytes a hash) in the tree of the checkpoint, in the order of ``indices``."""
+        return packed_paths(indices, self.size, self._group.store.tile)
 
     def payloads(self, indices: Collection[int]) -> dict[int, PayloadRow]:
         """Return what opens these leaves, those of this group too, as far as it is not erased."""

@@ -189,7 +189,7 @@ def employees(connection: Connection) -> list[Employee]:
     """Return what each employee recorded, who recorded most first."""
     marks = ", ".join("?" * len(STAFF))
     sql = (
-        "SELECT by, sum(refused = ''), sum(refused = '' AND proven), sum(confirmed_idx IS NOT NULL),"  # noqa: S608
+        "SELECT by, sum(refused = ''), sum(refused = '' AND proven), sum(confirmed_idx IS NOT NULL),"  # noqa: S608  (question marks)
         f" sum(refused <> ''), max(time_ms) FROM act WHERE via IN ({marks}) GROUP BY by ORDER BY 2 DESC, 1"
     )
     return [Employee(*row) for row in connection.exec_driver_sql(sql, STAFF)]
@@ -201,7 +201,7 @@ def tasks(
     """Return what organisations are asked, newest first; ``only`` is "open", "overdue" (open, past its date) or ""."""
     chosen = {"open": "AND done_idx IS NULL", "overdue": "AND done_idx IS NULL AND due_ms < ?", "": ""}[only]
     values: tuple[Any, ...] = (now_ms,) if only == "overdue" else ()
-    sql = f"SELECT {', '.join(Task._fields)} FROM task WHERE kind = ? {chosen} AND idx < ? ORDER BY idx DESC LIMIT ?"  # noqa: S608
+    sql = f"SELECT {', '.join(Task._fields)} FROM task WHERE kind = ? {chosen} AND idx < ? ORDER BY idx DESC LIMIT ?"  # noqa: S608  (constants)
     return [Task(*row) for row in connection.exec_driver_sql(sql, (kind, *values, before or _ANY, most))]
 
 
@@ -246,7 +246,7 @@ def of_trace(connection: Connection, trace_id: bytes, days: Sequence[int], most:
     """
     between = "cell.day BETWEEN ? AND ? AND" if days else ""
     sql = (
-        "SELECT e.idx, e.time_ms, route.sender, route.recipient, cell.state, cell.reason,"  # noqa: S608
+        "SELECT e.idx, e.time_ms, route.sender, route.recipient, cell.state, cell.reason,"  # noqa: S608  (constants)
         " e.released_idx, e.released_ms, e.withheld_idx, e.withheld_ms,"
         " e.acked_idx, e.acked_ms, e.outcome_idx, e.outcome_ms"
         " FROM cell JOIN exchange AS e ON e.cell = cell.id JOIN route ON route.id = cell.route"

@@ -79,7 +79,7 @@ def _decided(connection: Connection, from_ms: int) -> list[Decided]:
 def _desk(connection: Connection, from_ms: int) -> list[Counted]:
     """Return how many choices each employee recorded on each day."""
     marks = ", ".join("?" * len(_STAFF))
-    sql = f"SELECT by, time_ms FROM act WHERE via IN ({marks}) AND refused = '' AND time_ms >= ?"  # noqa: S608
+    sql = f"SELECT by, time_ms FROM act WHERE via IN ({marks}) AND refused = '' AND time_ms >= ?"  # noqa: S608  (question marks)
     found: dict[tuple[str, int], int] = {}
     for by, time_ms in connection.exec_driver_sql(sql, (*_STAFF, from_ms)):
         key = (by, _day_start(time_ms))

@@ -28,7 +28,8 @@ def enrol(
     """Enrol residents, so that received signals can be resolved to them.
 
     Identifiers leave this machine blinded only. Residents enrolled before cost nothing, and a run that was broken off
-    is gone on with. Two residents with one address and birth date cannot be told apart: FILE.rejected.csv names them.
+    is gone on with; what was on its way is not counted twice, if that was within the last quarter of an hour. Two
+    residents with one address and birth date cannot be told apart: FILE.rejected.csv names them.
 
     `regie enrol residents.csv --as 00000099000000007001`
     """
@@ -41,6 +42,7 @@ def enrol(
         with output.progress("enrolling") as progress:
             result = await enrol_file(agency, file, full=full, progress=progress)
         summary = result.summary
+        seconds = monotonic() - begun
         values = {
             "rows": result.rows,
             "rejected_rows": result.rejected_rows,
@@ -48,11 +50,14 @@ def enrol(
             "unchanged": summary.unchanged,
             "ambiguous": len(summary.ambiguous),
             "purposes": list(summary.purposes),
-            "seconds": round(monotonic() - begun, 3),
+            "identifiers": summary.evaluated,
+            "seconds": round(seconds, 3),
+            "per_s": round(summary.evaluated / seconds, 1),
             "rejected_file": str(result.rejected_file) if result.rejected_file else None,
         }
         counts = f"{summary.enrolled} residents enrolled, {summary.unchanged} unchanged"
-        output.result(values, [f"{counts}, for {', '.join(summary.purposes)} ({values['seconds']} s)"])
+        speed = f"{summary.evaluated} identifiers in {seconds:.1f} s, {values['per_s']} a second"
+        output.result(values, [f"{counts}, for {', '.join(summary.purposes)} ({speed})"])
         if result.rejected_file:
             output.note(f"{result.rejected_rows} rows rejected or not told apart: see {result.rejected_file}")
         return FAILED if result.rejected_rows else OK

@@ -70,7 +70,7 @@ def _show_refusals(output: Output, home: Path, days: int) -> int:
     from gateway.settings import load_settings
 
     most = load_settings().sender_refusals_per_hour
-    database = Home.open(home).operator("gateway").data / "gateway.db"
+    database = Home.open(home).database("gateway", "gateway")
     rows = [
         {
             "hour": moment(count.hour * HOUR_MS),
@@ -98,7 +98,7 @@ def _show(output: Output, home: Path, days: int, share: int) -> int:
     from gateway.exchange.unresolved import day_counts
     from gateway.home import Home
 
-    database = Home.open(home).operator("gateway").data / "gateway.db"
+    database = Home.open(home).database("gateway", "gateway")
     found = day_counts(database, system_clock() // DAY_MS - days)
     rows = [
         {

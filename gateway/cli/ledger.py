@@ -33,7 +33,7 @@ FileArgument = Annotated[Path, typer.Argument(help="A ledger's SQLite file.", sh
 def migrate(
     database: OwnerOption = None,
     writer: WriterOption = [],  # noqa: B006  (typer's way)
-    reader: ReaderOption = [],  # noqa: B006
+    reader: ReaderOption = [],  # noqa: B006  (typer's way)
     home: HomeOption = HOME,
     as_json: JsonOption = False,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -51,6 +52,16 @@ class Output:
         """Print one JSON line of several, so that it has left this process when this returns."""
         print(json.dumps(values, ensure_ascii=False), flush=True)
 
+    def keep(self) -> None:
+        """Put what was printed on the disk when standard output is a file; raises OSError when that fails."""
+        sys.stdout.flush()
+        try:
+            handle = sys.stdout.fileno()
+        except (OSError, ValueError):
+            return  # nothing below it, as in a test
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            os.fsync(handle)
+
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table for people; nothing when the output is JSON."""
         if self.as_json:
@@ -85,14 +96,25 @@ class Output:
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Step]:
-        """Show a progress bar on a terminal; standard error, so that results stay clean."""
+        """Show how far it is, how fast, and how long it takes yet, on a terminal: standard error, for clean results."""
         if not sys.stderr.isatty():
             yield lambda _done, _total: None
             return
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
+        from rich.text import Text
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        class Speed(TextColumn):
+            def render(self, task: Task) -> Text:
+                return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            Speed(""),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)

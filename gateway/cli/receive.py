@@ -91,14 +91,16 @@ class _Receiver:
         return FAILED if self._refused or self._wrong else OK
 
     async def _receive(self) -> None:
-        deliveries = self._agency.recipient().deliveries(
+        batches = self._agency.recipient().batches(
             follow=self._follow, refused=self._on_refusal, canary=self._on_canary
         )
-        async with aclosing(deliveries) as stream:
-            async for delivery in stream:
-                # Printed and flushed first: a crash in between prints it again rather than never.
-                self._print(delivery)
-                await delivery.done()
+        async with aclosing(batches) as stream:
+            async for batch in stream:
+                # Printed and on the disk first: a crash in between prints the batch again rather than never.
+                for delivery in batch.deliveries:
+                    self._print(delivery)
+                self._output.keep()
+                await batch.done()
 
     def _print(self, delivery: Delivery) -> None:
         self._received += 1

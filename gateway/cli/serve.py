@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
@@ -99,6 +100,9 @@ async def _announce(home: Home, served: Serving, output: Output) -> None:
         await served.ready()
     except RegieError:
         return  # ``failed`` says so
+    # What is there now stays: a collection that goes through all of it again would hold up calls for tens of ms.
+    gc.collect()
+    gc.freeze()
     where = ", ".join(f"{role} at {address}" for role, address in served.addresses.items())
     output.note(f"ready: {where}")
     pages = _pages(home, output) if "viewer" in served.addresses else {}

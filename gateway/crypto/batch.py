@@ -88,6 +88,23 @@ class SealedBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedCopy:
+    """The resident's copy of one signal, with what binds it to the sender.
+
+    What the gateway keeps of it: the fields are those of gateway.v1.GetCopyResponse.
+    """
+
+    header: bytes
+    sealed_viewer: bytes = field(repr=False)
+    sealed_recipient_hash: bytes
+    signature_recipient: bytes = field(repr=False)
+    root: bytes
+    commitment: bytes = field(repr=False)
+    ciphertext: bytes = field(repr=False)
+    path: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Sealing:
     """A sealed batch with what its sender keeps: ``order[j]`` is the input that went into the j-th place of each list.
 
@@ -136,7 +153,7 @@ def _blind(
     scalars = []
     for at, (position, identifier) in enumerate(zip(positions, identifiers, strict=True)):
         hedged = fresh[32 * at : 32 * at + 32] + seed + position.to_bytes(2, "big") + identifier
-        scalars.append(group.hash_to_scalars(hedged, _HEDGE_DST, 3))
+        scalars.append(group.uniform_scalars(hedged, _HEDGE_DST, 3))
     inverses = group.batch_invert([a * u_l * u_r % ORDER for a, u_l, u_r in scalars])
     elements = group.hash_many(identifiers, oprf.HASH_TO_GROUP_DST, workers)
     return _Blinding(
@@ -190,11 +207,11 @@ def _seal_items(
     openings = envelope.Openings(w, header_hash)
     items = _Items([], [], size, b"")
     leaves = {}
-    for position, signal, u_r in zip(positions, signals, u_recipient, strict=True):
+    for position, signal, u_r in zip(positions, signals, group.encode_scalars(u_recipient), strict=True):
         slot = position.to_bytes(2, "big")
         key, commitment = envelope.content_key(k, openings(position), header_hash, slot)
-        content = envelope.Content(u_r, signal.signal_ref, signal.payload)
-        ciphertext = envelope.seal(key, header_hash, slot, content, size)
+        plaintext = envelope.padded(u_r, signal.signal_ref, signal.payload, size)
+        ciphertext = envelope.seal(key, header_hash, slot, plaintext)
         items.commitments.append(commitment)
         items.ciphertexts.append(ciphertext)
         leaves[position] = tree.leaf(position, commitment, ciphertext)
@@ -246,9 +263,9 @@ def seal_batch(
     secrets = w, k, filler_seed = _secrets(seed, rng)
     items = _seal_items(header_hash, secrets, positions, signals, blinding.u_recipient)
     encoded_positions = tree.encode_positions(positions)
-    taus = b"".join(map(group.encode_scalar, (*blinding.tau_ledger, *blinding.tau_recipient)))
+    taus = b"".join(group.encode_scalars(blinding.tau_ledger + blinding.tau_recipient))
     severities = bytes(signal.severity for signal in signals)
-    openings = w + encoded_positions + b"".join(map(group.encode_scalar, blinding.u_ledger)) + severities
+    openings = w + encoded_positions + b"".join(group.encode_scalars(blinding.u_ledger)) + severities
     unsigned = SealedBatch(
         header=header,
         blinded=b"".join(blinding.blinded),

@@ -5,7 +5,6 @@ permits. The commitment com_i binds the ciphertext to both, since AES-GCM alone 
 """
 
 import hashlib
-import hmac
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -24,18 +23,20 @@ LARGEST_PAYLOAD = LARGEST_PLAINTEXT - _FIXED
 _NONCE = bytes(12)  # each key encrypts one message
 
 
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
+
 class _KeyedHmac:
     """HMAC-SHA512 (RFC 2104) with a key that stays: its two states are computed once, which halves its price."""
 
     __slots__ = ("_inner", "_outer")
-    _INNER = bytes(byte ^ 0x36 for byte in range(256))
-    _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
     def __init__(self, key: bytes) -> None:
         """Take a key of at most 128 bytes."""
         block = key.ljust(128, b"\0")
-        self._inner = hashlib.sha512(block.translate(self._INNER))
-        self._outer = hashlib.sha512(block.translate(self._OUTER))
+        self._inner = hashlib.sha512(block.translate(_INNER))
+        self._outer = hashlib.sha512(block.translate(_OUTER))
 
     def __call__(self, message: bytes) -> bytes:
         """Return the 64 bytes of the MAC."""
@@ -50,8 +51,11 @@ _extract = _KeyedHmac(bytes(64))  # without salt: HashLen zeros (RFC 5869 2.2)
 
 
 def _expand(pseudorandom_key: bytes, info: bytes) -> bytes:
-    # One block of HKDF-Expand (RFC 5869 2.3) is 64 bytes: all this protocol ever takes.
-    return hmac.digest(pseudorandom_key, info + b"\1", "sha512")
+    # One block of HKDF-Expand (RFC 5869 2.3) is 64 bytes: all this protocol ever takes. As hmac.digest, which looks its
+    # hash up by name each time: of so short a message that is half of its price.
+    block = pseudorandom_key.ljust(128, b"\0")
+    inner = hashlib.sha512(block.translate(_INNER) + info + b"\1").digest()
+    return hashlib.sha512(block.translate(_OUTER) + inner).digest()
 
 
 def hkdf(secret: bytes, info: bytes, length: int) -> bytes:
@@ -100,15 +104,14 @@ def padded_size(payloads: list[bytes]) -> int:
     return -(-(_FIXED + largest) // BLOCK) * BLOCK
 
 
-def seal(key: bytes, header_hash: bytes, position: bytes, content: Content, size: int) -> bytes:
-    """Return ct_i: AES-256-GCM of u_R || signal_ref || u16 length || payload || zeros, with hh || i as its AAD."""
-    plaintext = (
-        group.encode_scalar(content.blinding)
-        + content.signal_ref
-        + len(content.payload).to_bytes(2, "big")
-        + content.payload
-    )
-    return AESGCM(key).encrypt(_NONCE, plaintext.ljust(size, b"\0"), header_hash + position)
+def padded(blinding: bytes, signal_ref: bytes, payload: bytes, size: int) -> bytes:
+    """Return what a ciphertext seals: u_R (32 bytes) || signal_ref || u16 length || payload || zeros up to ``size``."""
+    return b"".join((blinding, signal_ref, len(payload).to_bytes(2, "big"), payload)).ljust(size, b"\0")
+
+
+def seal(key: bytes, header_hash: bytes, position: bytes, plaintext: bytes) -> bytes:
+    """Return ct_i: AES-256-GCM of a ``padded`` signal, with hh || i as its AAD."""
+    return AESGCM(key).encrypt(_NONCE, plaintext, header_hash + position)
 
 
 def open_(key: bytes, header_hash: bytes, position: bytes, ciphertext: bytes) -> Content:

@@ -5,6 +5,7 @@ bound through ``info``: a box moved to another batch, or to another field, does 
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
@@ -54,13 +55,19 @@ def generate(rng: Rng) -> bytes:
 def seal(public: bytes, info: bytes, plaintext: bytes) -> bytes:
     """Seal to a public key, ML-KEM-768 (1184) || X25519 (32); raises RegieError KEY_UNKNOWN when it is no key."""
     try:
-        key = hpke.MLKEM768X25519PublicKey(
-            MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC_BYTES]),
-            X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC_BYTES:]),
-        )
+        key = _public_key(public)
     except ValueError:
         raise RegieError("KEY_UNKNOWN", f"expected a public HPKE key of {PUBLIC_BYTES} bytes") from None
     return _SUITE.encrypt(plaintext, key, info)
+
+
+@lru_cache(maxsize=256)
+def _public_key(public: bytes) -> hpke.MLKEM768X25519PublicKey:
+    """Parse a public key; those of one send's parties are the same for every batch."""
+    return hpke.MLKEM768X25519PublicKey(
+        MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC_BYTES]),
+        X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC_BYTES:]),
+    )
 
 
 def open_(private: PrivateKey, info: bytes, box: bytes, *, field_name: str = "") -> bytes:

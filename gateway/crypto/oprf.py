@@ -23,6 +23,7 @@ HASH_TO_GROUP_DST = b"HashToGroup-" + CONTEXT_OPRF
 """H of the protocol always hashes with the DST of mode 0, also where a proof of mode 1 follows."""
 
 PROOF_BYTES = 64
+_LP_ELEMENT = group.ELEMENT_BYTES.to_bytes(2, "big")  # the length in front of an encoded element
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,9 @@ def _lp16(*fields: bytes) -> bytes:
 def _weights(public: bytes, inputs: Sequence[bytes], outputs: Sequence[bytes]) -> list[int]:
     """Return the coefficients d_i of the composites (RFC 9497 2.2.1)."""
     seed = hashlib.sha512(_lp16(public, b"Seed-" + CONTEXT_VOPRF)).digest()
-    dst = b"HashToScalar-" + CONTEXT_VOPRF
+    hash_to_scalar = group.scalar_hasher(_lp16(seed), b"HashToScalar-" + CONTEXT_VOPRF)
     return [
-        group.hash_to_scalar(_lp16(seed) + at.to_bytes(2, "big") + _lp16(left, right) + b"Composite", dst)
+        hash_to_scalar(at.to_bytes(2, "big") + _LP_ELEMENT + left + _LP_ELEMENT + right + b"Composite")
         for at, (left, right) in enumerate(zip(inputs, outputs, strict=True))
     ]
 

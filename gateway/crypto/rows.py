@@ -87,32 +87,50 @@ def verify_domain_key(signer: bytes, domain: oprf.Domain, key: DomainKey, pinned
 
 def evaluate(factor: int, key: DomainKey, blinded: bytes, rng: Rng, workers: Executor | None = None) -> Evaluation:
     """Multiply every element with a factor and prove it against ``key``; raises RegieError ELEMENT_INVALID."""
-    inputs = group.decode(blinded, field="blinded", workers=workers)
+    return evaluate_decoded(factor, key, group.decode(blinded, field="blinded", workers=workers), rng, workers)
+
+
+def evaluate_decoded(
+    factor: int, key: DomainKey, inputs: Sequence[bytes], rng: Rng, workers: Executor | None = None
+) -> Evaluation:
+    """As :func:`evaluate`, for elements that :func:`verify_evaluation` returned: they are not validated twice."""
     outputs = group.multiply_many(factor, inputs, workers)
     proof = oprf.prove(factor, key.public_key, inputs, outputs, rng=rng, workers=workers)
     return Evaluation(b"".join(outputs), proof, key)
 
 
-def verify_evaluation(blinded: bytes, evaluation: Evaluation, workers: Executor | None = None) -> None:
-    """Check the proof of an evaluation whose key was checked by :func:`verify_domain_key`.
+def verify_evaluation(blinded: bytes, evaluation: Evaluation, workers: Executor | None = None) -> list[bytes]:
+    """Check the proof of an evaluation whose key was checked by :func:`verify_domain_key`; return its elements.
 
     Raises RegieError ELEMENT_INVALID or PROOF_INVALID.
     """
-    inputs = group.decode(blinded, field="blinded", workers=workers)
+    return _verified(group.decode(blinded, field="blinded", workers=workers), evaluation, workers)
+
+
+def _verified(inputs: Sequence[bytes], evaluation: Evaluation, workers: Executor | None) -> list[bytes]:
     outputs = group.decode(evaluation.elements, len(inputs), field="elements", workers=workers)
     oprf.verify(evaluation.key.public_key, inputs, outputs, evaluation.proof, workers)
+    return outputs
 
 
-def unblind(rows: BlindedRows, first: Evaluation, second: Evaluation, workers: Executor | None = None) -> list[bytes]:
+def unblind(
+    rows: BlindedRows,
+    first: Evaluation,
+    second: Evaluation,
+    workers: Executor | None = None,
+    *,
+    closing_scalar: int = 1,
+) -> list[bytes]:
     """Verify T1's and T2's proofs and return s1*s2*M for each row, in order.
 
-    The keys of both evaluations were checked by :func:`verify_domain_key`. Raises RegieError ELEMENT_INVALID or
-    PROOF_INVALID; a proof that fails means that an evaluator used another factor than it published.
+    With the ``closing_scalar`` of a row owner: its pseudonyms P = c*s1*s2*M, with the multiplication that takes the
+    blinding off. The keys of both evaluations were checked by :func:`verify_domain_key`. Raises RegieError
+    ELEMENT_INVALID or PROOF_INVALID; a proof that fails means that an evaluator used another factor than it published.
     """
-    verify_evaluation(rows.elements, first, workers)
-    verify_evaluation(first.elements, second, workers)
-    evaluated = group.decode(second.elements, len(rows.inverses), workers=workers)
-    return group.multiply_many(rows.inverses, evaluated, workers)
+    blinded = [rows.elements[at : at + group.ELEMENT_BYTES] for at in range(0, len(rows.elements), group.ELEMENT_BYTES)]
+    evaluated = _verified(_verified(blinded, first, workers), second, workers)
+    scalars = [closing_scalar * inverse % group.ORDER for inverse in rows.inverses]
+    return group.multiply_many(scalars, evaluated, workers)
 
 
 def close(

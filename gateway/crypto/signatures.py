@@ -1,6 +1,7 @@
 """Ed25519 signatures with one label per kind of message, and the ids of keys."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -33,10 +34,15 @@ def sign(key: Ed25519PrivateKey, label: bytes, *parts: bytes) -> bytes:
 def verify(public: bytes, label: bytes, signature: bytes, *parts: bytes) -> None:
     """Check a signature of :func:`sign`; raises RegieError SIGNATURE_INVALID, naming the label."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, _message(label, parts))
+        _public_key(public).verify(signature, _message(label, parts))
     except (InvalidSignature, ValueError):
         name = label.decode("ascii", "replace")
         raise RegieError("SIGNATURE_INVALID", f"expected a signature of kind {name} by the key given") from None
+
+
+@lru_cache(maxsize=1024)
+def _public_key(public: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(public)
 
 
 def key_id(usage: int, public: bytes) -> bytes:

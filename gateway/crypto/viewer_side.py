@@ -13,21 +13,7 @@ from consent_ledger.hashing import header_hash as hash_header
 from consent_ledger.hashing import sha256
 from consent_ledger.v1.batch_pb2 import BatchHeader
 from gateway.crypto import SUITE, envelope, hpke, signatures, tree
-from gateway.crypto.batch import LABEL_R, info_viewer
-
-
-@dataclass(frozen=True, slots=True)
-class SealedCopy:
-    """What the gateway keeps of one signal for its resident; the fields are those of gateway.v1.GetCopyResponse."""
-
-    header: bytes
-    sealed_viewer: bytes = field(repr=False)
-    sealed_recipient_hash: bytes
-    signature_recipient: bytes = field(repr=False)
-    root: bytes
-    commitment: bytes = field(repr=False)
-    ciphertext: bytes = field(repr=False)
-    path: bytes = field(repr=False)
+from gateway.crypto.batch import LABEL_R, SealedCopy, info_viewer
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from consent_ledger.clock import Clock, system_clock
 from consent_ledger.errors import RegieError
 from gateway.directory.authority import internal_name
+from gateway.directory.certificates import KeyPair, RenewingChannel
 from gateway.directory.identity import oin_of
 from gateway.home import Home, Organisation, Role
 
@@ -47,13 +48,10 @@ _SERVER_NOT_YET = 9  # X509_V_ERR_CERT_NOT_YET_VALID
 def open_channel(home: Home, organisation: Organisation, role: Role) -> grpc.aio.Channel:
     """Return a channel to the operator of a role; the server must show that operator's certificate.
 
-    Raises RegieError when this home has no address of the role, and HomeError when the organisation has no keys.
+    A certificate of ours that is replaced on disk is shown from the next second on. Raises RegieError when this home
+    has no address of the role, and HomeError when the organisation has no keys.
     """
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=home.authority,
-        private_key=organisation.tls_key,
-        certificate_chain=organisation.certificate,
-    )
+    address, authority = _address(home, role), home.authority
     options = [
         ("grpc.ssl_target_name_override", internal_name(home.operators[role])),
         ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -63,7 +61,12 @@ def open_channel(home: Home, organisation: Organisation, role: Role) -> grpc.aio
         # A channel of its own: gRPC would share connections, and with them the certificate, between organisations.
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    return grpc.aio.secure_channel(_address(home, role), credentials, options=options)
+
+    def opened(pair: KeyPair) -> grpc.aio.Channel:
+        credentials = grpc.ssl_channel_credentials(authority, pair.key, pair.certificate)
+        return grpc.aio.secure_channel(address, credentials, options=options)
+
+    return RenewingChannel(organisation, opened)
 
 
 def explain(home: Home, organisation: Organisation, role: Role, clock: Clock = system_clock) -> RegieError:
@@ -131,15 +134,25 @@ def _connection(home: Home, organisation: Organisation, role: Role) -> RegieErro
 
 def _handshake(context: ssl.SSLContext, plain: socket.socket, name: str, role: Role, where: str) -> RegieError:
     try:
-        with context.wrap_socket(plain, server_hostname=name) as secure:
-            # TLS 1.3: our side is done before the server looked at our certificate; its alert comes with a read.
-            if secure.recv(1):
-                return RegieError(
-                    UNREACHABLE[role], f"{where} accepts our connection but gave no answer: try again later"
-                )
-            return _unidentified(f"{where} closed the connection after it saw our certificate")
+        secure = context.wrap_socket(plain, server_hostname=name)
     except ssl.SSLCertVerificationError as error:
         return _of_server_certificate(error, name, where)
+    except (ssl.SSLEOFError, ConnectionResetError):  # before it saw who we are: a balancer with nobody behind it
+        return RegieError(UNREACHABLE[role], f"{where} closes connections at once: is the {role} running behind it?")
+    except ssl.SSLError as error:
+        return _of_alert(error.reason or "", role, where)
+    except TimeoutError:
+        return RegieError(UNREACHABLE[role], f"{where} does not answer the TLS handshake: does it speak TLS?")
+    with secure:
+        return _after_handshake(secure, role, where)
+
+
+def _after_handshake(secure: ssl.SSLSocket, role: Role, where: str) -> RegieError:
+    """TLS 1.3: our side is done before the server looked at our certificate; its alert comes with a read."""
+    try:
+        if secure.recv(1):
+            return RegieError(UNREACHABLE[role], f"{where} accepts our connection but gave no answer: try again later")
+        return _unidentified(f"{where} closed the connection after it saw our certificate")
     except ssl.SSLError as error:
         return _of_alert(error.reason or "", role, where)
     except TimeoutError:

@@ -6,16 +6,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import quote
 
 from pysqlite3 import dbapi2
+from sqlalchemy import select
 
 from consent_ledger.errors import RegieError
 from consent_ledger.storage.engines import open_for_reading
 from consent_ledger.storage.sqlite import APPLICATION_ID, SCHEMA_VERSION, check_runtime
+from gateway.database import looking
 from gateway.doctor.finding import Case, Finding, fail, ok, warn
-from gateway.home import HomeError
+from gateway.home import HomeError, Role
 
 AREA, DISK = "databases", "disk"
 QUICK_BYTES = 256 << 20
@@ -48,6 +50,7 @@ def check_databases(case: Case) -> Iterator[Finding]:
     here = {organisation.oin for organisation in case.organisations}
     if case.home.operators["ledger"] in here:
         yield _ledger(case)
+    yield from _shared(case, here)
     files = [path for one in case.organisations for path in sorted((one.folder / "data").glob("*.db"))]
     wrong = [finding for path in files for finding in _file(path)]
     yield from wrong
@@ -70,6 +73,19 @@ def _ledger(case: Case) -> Finding:
         return fail(AREA, f"the ledger cannot be read: {_told(error)}", how)
     where = "PostgreSQL" if isinstance(location, str) else "SQLite"
     return ok(AREA, f"the ledger is in {where}, has our schema, and {size} entries")
+
+
+def _shared(case: Case, here: set[str]) -> Iterator[Finding]:
+    """Look at the PostgreSQL databases of the roles that this home has the keys of."""
+    for role, address in case.home.databases.items():
+        if case.home.operators.get(cast("Role", role)) not in here:
+            continue
+        try:
+            with looking(address, role) as connection:
+                connection.execute(select(1))
+            yield ok(AREA, f"the {role}'s database answers")
+        except HomeError as error:
+            yield fail(AREA, str(error), f"start its database server, or correct [databases] {role} in regie.toml")
 
 
 def _file(path: Path) -> Iterator[Finding]:

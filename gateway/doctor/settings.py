@@ -21,7 +21,7 @@ ANYTHING = frozenset({"*"})
 """Tables whose keys somebody chose, or whose own reader refuses what it does not know."""
 KNOWN: Mapping[str, frozenset[str]] = {
     "": frozenset({"demo", "log_verifier_keys", "log_verifier_key", "operators", "addresses", "viewer", "witnesses"})
-    | {"ledger", "ldv", "telemetry", "auditor"},
+    | {"ledger", "databases", "ldv", "telemetry", "auditor"},
     "operators": frozenset(ROLES) | {"auditor"},
     "addresses": frozenset(SERVICES) | {"auditor", "metrics"},
     "viewer": ANYTHING,

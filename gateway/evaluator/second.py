@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
@@ -21,6 +21,9 @@ from gateway.telemetry import traces
 from gateway.v1 import evaluator_pb2 as pb
 from gateway.v1 import evaluator_pb2_grpc
 from gateway.validation import parse
+
+FEW = 4
+"""Signals that are evaluated sooner than handed to another thread."""
 
 
 class SecondEvaluator(evaluator_pb2_grpc.EvaluatorServiceServicer):
@@ -53,11 +56,19 @@ class SecondEvaluator(evaluator_pb2_grpc.EvaluatorServiceServicer):
         once = stores.Request(
             "signals", header.sender, header.batch_id, messages.signals_hash(request), header.expires_ms
         )
-        await self._database.run(lambda connection: stores.claim_and_charge(connection, once, charge))
-        loop = asyncio.get_running_loop()
-        with traces.stage("evaluate"):
-            ledger, recipient = await loop.run_in_executor(self._pool, self._second_signals, header, request)
+        claim = self._database.run(lambda connection: stores.claim_and_charge(connection, once, charge))
+        if header.count <= FEW:  # both at once: nothing leaves before the claim is durable
+            with traces.stage("evaluate"):
+                _, (ledger, recipient) = await asyncio.gather(claim, self._evaluate_here(header, request))
+        else:
+            await claim
+            loop = asyncio.get_running_loop()
+            with traces.stage("evaluate"):
+                ledger, recipient = await loop.run_in_executor(self._pool, self._second_signals, header, request)
         return pb.EvaluateSignalsResponse(ledger_elements=ledger, recipient_elements=recipient)
+
+    async def _evaluate_here(self, header: BatchHeader, request: pb.EvaluateSignalsRequest) -> tuple[bytes, bytes]:
+        return self._second_signals(header, request)
 
     def _second_signals(self, header: BatchHeader, request: pb.EvaluateSignalsRequest) -> tuple[bytes, bytes]:
         ledger, recipient = rules.domains(header)
@@ -99,7 +110,7 @@ class SecondEvaluator(evaluator_pb2_grpc.EvaluatorServiceServicer):
         first = messages.from_evaluation(request.first)
         rows.verify_domain_key(registry.operator("gateway").key("sign").public, domain, first.key)
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._pool, rows.verify_evaluation, request.blinded, first, self._pool)
+        elements = await loop.run_in_executor(self._pool, rows.verify_evaluation, request.blinded, first, self._pool)
 
         charge = rules.row_charge(asked, caller, count, self._clock(), self._settings)
         once = stores.Request("rows", asked.caller, asked.request_id, messages.rows_hash(request), expires_ms)
@@ -109,12 +120,12 @@ class SecondEvaluator(evaluator_pb2_grpc.EvaluatorServiceServicer):
             stores.claim_and_charge(connection, once, charge)
 
         await self._database.run(claim)
-        second = await loop.run_in_executor(self._pool, self._second_rows, domain, first.elements)
+        second = await loop.run_in_executor(self._pool, self._second_rows, domain, elements)
         return pb.EvaluateRowsResponse(first=request.first, second=messages.to_evaluation(second))
 
-    def _second_rows(self, domain: Domain, elements: bytes) -> rows.Evaluation:
+    def _second_rows(self, domain: Domain, elements: Sequence[bytes]) -> rows.Evaluation:
         factor, key = self._keys.proven(domain)
-        return rows.evaluate(factor, key, elements, self._rng, self._pool)
+        return rows.evaluate_decoded(factor, key, elements, self._rng, self._pool)
 
 
 def _active(registry: Registry, oin: str, field: str) -> Participant:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, Text, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Column, Connection, Insert, LargeBinary, Text, bindparam, delete, select
 from sqlmodel import Field
 
 from consent_ledger.errors import RegieError
-from gateway.database import Stored, table_of
+from gateway.database import NUMBER, Stored, confirm, insert_for, insert_into, table_of, wrote
 from gateway.telemetry.logs import get_logger
 
 KEEP_AFTER_EXPIRY_MS = 3_600_000
@@ -42,7 +42,7 @@ class Once(Stored, table=True):
     party: str = Field(sa_column=Column(Text, primary_key=True))
     id: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     request_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    expires_ms: int = Field(sa_column=Column(Integer, nullable=False, index=True))
+    expires_ms: int = Field(sa_column=Column(NUMBER, nullable=False, index=True))
 
 
 class Quota(Stored, table=True):
@@ -52,8 +52,8 @@ class Quota(Stored, table=True):
     __table_args__ = {"sqlite_strict": True, "sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's form
 
     account: str = Field(sa_column=Column(Text, primary_key=True))
-    period: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
-    used: int = Field(sa_column=Column(Integer, nullable=False))
+    period: int = Field(sa_column=Column(NUMBER, primary_key=True, autoincrement=False))
+    used: int = Field(sa_column=Column(NUMBER, nullable=False))
 
 
 class Pin(Stored, table=True):
@@ -70,26 +70,44 @@ TABLES = (Once, Quota, Pin)
 _ONCE, _QUOTA, _PIN = table_of(Once), table_of(Quota), table_of(Pin)
 
 
+_CLAIMED_BEFORE = select(_ONCE.c.request_hash).where(
+    _ONCE.c.kind == bindparam("of_kind"), _ONCE.c.party == bindparam("of_party"), _ONCE.c.id == bindparam("of_id")
+)
+
+
+@cache
+def _claimed(dialect: str) -> Insert:
+    return insert_for(dialect, _ONCE).on_conflict_do_nothing()
+
+
+@cache
+def _charged(dialect: str) -> Insert:
+    row = insert_for(dialect, _QUOTA).values(account=bindparam("to"), period=bindparam("in"), used=bindparam("amount"))
+    # Computed and compared where it is stored: replicas charge side by side.
+    after = _QUOTA.c.used + bindparam("amount")
+    return row.on_conflict_do_update(
+        index_elements=["account", "period"], set_={"used": after}, where=after <= bindparam("most")
+    )
+
+
 def claim(connection: Connection, request: Request) -> bool:
     """Remember a request until it expires; True when it is new, False when the same bytes were seen.
 
     Raises RegieError BATCH_ID_REUSED, and alarms, when the id came with other bytes (pseudonyms.md rule 1).
     """
-    at = (_ONCE.c.kind == request.kind) & (_ONCE.c.party == request.party) & (_ONCE.c.id == request.id)
-    seen = connection.execute(select(_ONCE.c.request_hash).where(at)).scalar_one_or_none()
-    if seen is None:
-        connection.execute(
-            insert(_ONCE).values(
-                kind=request.kind,
-                party=request.party,
-                id=request.id,
-                request_hash=request.hash,
-                expires_ms=request.expires_ms,
-            )
-        )
+    row = {
+        "kind": request.kind,
+        "party": request.party,
+        "id": request.id,
+        "request_hash": request.hash,
+        "expires_ms": request.expires_ms,
+    }
+    if wrote(connection, _claimed(connection.dialect.name), row):  # another replica may claim it at this moment
         return True
-    if seen != request.hash:
+    same = {"of_kind": request.kind, "of_party": request.party, "of_id": request.id}
+    if connection.execute(_CLAIMED_BEFORE, same).scalar_one() != request.hash:
         raise reused(request)
+    confirm(connection)
     return False
 
 
@@ -124,22 +142,23 @@ def charge(connection: Connection, to: Charge) -> None:
         with suppress(RegieError):
             charge(connection, to.free)
             return
+    if to.amount <= to.most:
+        row = {"to": to.account, "in": to.period, "amount": to.amount, "most": to.most}
+        if wrote(connection, _charged(connection.dialect.name), row):
+            return
     at = (_QUOTA.c.account == to.account) & (_QUOTA.c.period == to.period)
     used = connection.execute(select(_QUOTA.c.used).where(at)).scalar_one_or_none() or 0
-    if used + to.amount > to.most:
-        raise RegieError(
-            "QUOTA_EXCEEDED", f"expected at most {to.most} in this period, got {used} used and {to.amount} more"
-        )
-    statement = insert(_QUOTA).values(account=to.account, period=to.period, used=used + to.amount)
-    connection.execute(statement.on_conflict_do_update(set_={"used": used + to.amount}))
+    raise RegieError(
+        "QUOTA_EXCEEDED", f"expected at most {to.most} in this period, got {used} used and {to.amount} more"
+    )
 
 
 def pin(connection: Connection, domain: bytes, public: bytes) -> None:
     """Hold an evaluator to the public value it first showed in a domain; raises RegieError PROOF_INVALID and alarms."""
-    known = connection.execute(select(_PIN.c.public).where(_PIN.c.domain == domain)).scalar_one_or_none()
-    if known is None:
-        connection.execute(insert(_PIN).values(domain=domain, public=public))
-    elif known != public:
+    row = insert_into(connection, _PIN).values(domain=domain, public=public)
+    if wrote(connection, row.on_conflict_do_nothing()):
+        return
+    if connection.execute(select(_PIN.c.public).where(_PIN.c.domain == domain)).scalar_one() != public:
         get_logger().error("ALARM: the gateway's public value of a domain changed", reason="PROOF_INVALID")
         raise RegieError("PROOF_INVALID", "expected the public value seen before in this domain, got another")
 

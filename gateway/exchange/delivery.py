@@ -48,15 +48,15 @@ class Doorbell:
             del self._waiting[recipient]
 
     def ring(self, recipient: str) -> None:
-        """Wake everybody who waits for this recipient."""
-        for event in self._waiting.get(recipient, ()):
-            event.set()
+        """Wake everybody who waits for this recipient; "" is all of them."""
+        for waited in (recipient,) if recipient else tuple(self._waiting):
+            for event in self._waiting.get(waited, ()):
+                event.set()
 
     def stop(self) -> None:
         """Wake everybody, and let nobody wait any more."""
         self.stopping = True
-        for recipient in list(self._waiting):
-            self.ring(recipient)
+        self.ring("")
 
 
 class Deliverer:

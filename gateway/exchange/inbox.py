@@ -6,13 +6,15 @@ Every function works inside the caller's transaction.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Insert, Row, Select, bindparam, delete, func, select, update
 
 from consent_ledger.errors import RegieError
 from consent_ledger.hashing import sha256
+from gateway.crypto.batch import SealedCopy
+from gateway.database import confirm, insert_for, notify, wrote
 from gateway.evaluator.stores import KEEP_AFTER_EXPIRY_MS, Request, forget_expired, reused
 from gateway.exchange import refusals
 from gateway.exchange.tables import ANSWER, WAITING
@@ -59,20 +61,6 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class SealedCopy:
-    """The resident's copy of one signal, with what binds it to the sender; the fields are those of GetCopyResponse."""
-
-    header: bytes
-    sealed_viewer: bytes = field(repr=False)
-    sealed_recipient_hash: bytes
-    signature_recipient: bytes = field(repr=False)
-    root: bytes
-    commitment: bytes = field(repr=False)
-    ciphertext: bytes = field(repr=False)
-    path: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Offered:
     """A batch that is offered to its recipient and leased until a time (ms)."""
 
@@ -85,16 +73,29 @@ class Offered:
 _COLUMNS = [WAITING.c[name] for name in Kept.__dataclass_fields__]
 
 
+_ANSWERED = select(ANSWER.c.request_hash, ANSWER.c.decision_list, ANSWER.c.ledger_signature).where(
+    ANSWER.c.sender == bindparam("of"), ANSWER.c.batch_id == bindparam("named")
+)
+
+
+@cache
+def _told(dialect: str) -> Insert:
+    return insert_for(dialect, ANSWER).on_conflict_do_nothing()
+
+
+@cache
+def _kept(dialect: str) -> Insert:
+    return insert_for(dialect, WAITING).on_conflict_do_nothing()
+
+
 def find_answer(connection: Connection, request: Request) -> Answered | None:
     """Return the answer given before to the same bytes; raises RegieError BATCH_ID_REUSED when they were others."""
-    at = (ANSWER.c.sender == request.party) & (ANSWER.c.batch_id == request.id)
-    found = connection.execute(
-        select(ANSWER.c.request_hash, ANSWER.c.decision_list, ANSWER.c.ledger_signature).where(at)
-    ).one_or_none()
+    found = connection.execute(_ANSWERED, {"of": request.party, "named": request.id}).one_or_none()
     if found is None:
         return None
     if found.request_hash != request.hash:
         raise reused(request)
+    confirm(connection)
     return Answered(found.decision_list, found.ledger_signature)
 
 
@@ -109,22 +110,22 @@ def store(
     A crash before this leaves a batch that only the ledger knows; its sender sends the same bytes again, the ledger
     gives the same decisions again, and this runs then. A crash after it: the stored answer is given.
     """
-    stored = connection.execute(
-        insert(ANSWER)
-        .values(
-            sender=request.party,
-            batch_id=request.id,
-            request_hash=request.hash,
-            expires_ms=request.expires_ms,
-            decision_list=answer.decision_list,
-            ledger_signature=answer.ledger_signature,
-        )
-        .on_conflict_do_nothing()
-    )
+    told = {
+        "sender": request.party,
+        "batch_id": request.id,
+        "request_hash": request.hash,
+        "expires_ms": request.expires_ms,
+        "decision_list": answer.decision_list,
+        "ledger_signature": answer.ledger_signature,
+    }
+    stored = wrote(connection, _told(connection.dialect.name), told)
+    if not stored:
+        confirm(connection)
     if kept is not None:
         values = {name: getattr(kept, name) for name in Kept.__dataclass_fields__}
-        connection.execute(insert(WAITING).values({**values, "leased_until_ms": 0}).on_conflict_do_nothing())
-    return bool(stored.rowcount)
+        connection.execute(_kept(connection.dialect.name), {**values, "leased_until_ms": 0})
+        notify(connection, kept.recipient)  # it may wait at another replica
+    return stored
 
 
 def lease(connection: Connection, recipient: str, most: int, now_ms: int, lease_ms: int) -> list[Offered]:
@@ -136,6 +137,7 @@ def lease(connection: Connection, recipient: str, most: int, now_ms: int, lease_
         .where(free)
         .order_by(WAITING.c.number)
         .limit(most)
+        .with_for_update(skip_locked=True)  # what another replica leases at this moment is not free (a file: no such)
     ).all()
     until = now_ms + lease_ms
     numbers = [row.number for row in found]
@@ -185,7 +187,8 @@ def mark_delivered(connection: Connection, header_hash: bytes, now_ms: int, leas
 
 def is_acknowledged(connection: Connection, recipient: str, header_hash: bytes) -> bool:
     """Tell whether a batch is acknowledged already; raises RegieError BATCH_UNKNOWN for one that is not there."""
-    row = _find(connection, recipient, header_hash)
+    at = (WAITING.c.header_hash == header_hash) & (WAITING.c.recipient == recipient)
+    row = connection.execute(select(WAITING.c.acknowledged_ms).where(at)).one_or_none()  # without its ciphertexts
     if row is None:
         raise unknown()
     return row.acknowledged_ms is not None

@@ -9,20 +9,55 @@ it is answered, so that asking in parallel asks about no more.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-import pysqlite3.dbapi2 as sqlite
-from sqlalchemy import ColumnElement, Connection, delete, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Insert,
+    Integer,
+    bindparam,
+    case,
+    delete,
+    select,
+    update,
+)
 
 from consent_ledger.clock import DAY_MS
 from consent_ledger.errors import RegieError
+from gateway.database import insert_for, looking, wrote
 from gateway.exchange.tables import ASKED
-from gateway.home import HomeError
 from gateway.telemetry.logs import get_logger
 
 HOUR_MS = 3_600_000
 KEPT_DAYS = 35
+
+
+@cache
+def _counted(dialect: str) -> Insert:
+    more: BindParameter[int] = bindparam("more", type_=Integer)
+    row = insert_for(dialect, ASKED).values(sender=bindparam("of"), hour=bindparam("at"), asked=more, pending=more)
+    return row.on_conflict_do_update(
+        index_elements=["sender", "hour"],
+        set_={"asked": ASKED.c.asked + more, "pending": ASKED.c.pending + more},
+        where=ASKED.c.refused + ASKED.c.pending < bindparam("most"),  # where it is stored: replicas count side by side
+    )
+
+
+@cache
+def _hour(dialect: str) -> Insert:
+    return insert_for(dialect, ASKED).on_conflict_do_nothing()
+
+
+_LEFT = ASKED.c.pending - bindparam("done")
+_SETTLED = (
+    update(ASKED)
+    .where(ASKED.c.sender == bindparam("of"), ASKED.c.hour == bindparam("at"))
+    .values(refused=ASKED.c.refused + bindparam("no"), pending=case((_LEFT > 0, _LEFT), else_=0))
+    .returning(ASKED.c.refused)
+)
 
 
 def admit(connection: Connection, sender: str, count: int, now_ms: int, most: int) -> None:
@@ -31,16 +66,13 @@ def admit(connection: Connection, sender: str, count: int, now_ms: int, most: in
     Raises RegieError QUOTA_EXCEEDED then, and OVERLOADED while that hangs on batches that are under way.
     """
     hour = now_ms // HOUR_MS
-    found = connection.execute(select(ASKED).where(_at(sender, hour))).first()
-    if found is not None and found.refused >= most:
+    if wrote(connection, _counted(connection.dialect.name), {"of": sender, "at": hour, "more": count, "most": most}):
+        return
+    if connection.execute(select(ASKED.c.refused).where(_at(sender, hour))).scalar_one() >= most:
         raise RegieError(
             "QUOTA_EXCEEDED", f"{most} signals were refused this hour: go on in the next one, and look what is wrong"
         )
-    if found is not None and found.refused + found.pending >= most:
-        raise RegieError("OVERLOADED", "wait for the answers to what was sent before")
-    counted = insert(ASKED).values(sender=sender, hour=hour, asked=count, pending=count)
-    more = {"asked": ASKED.c.asked + count, "pending": ASKED.c.pending + count}
-    connection.execute(counted.on_conflict_do_update(set_=more))
+    raise RegieError("OVERLOADED", "wait for the answers to what was sent before")
 
 
 def turned_away(connection: Connection, sender: str, count: int, now_ms: int) -> None:
@@ -55,11 +87,12 @@ def settle(connection: Connection, sender: str, count: int, *, refused: int, now
     An answer in another hour than the batch came in counts there: nothing is pending for long.
     """
     hour = now_ms // HOUR_MS
-    connection.execute(insert(ASKED).values(sender=sender, hour=hour).on_conflict_do_nothing())
-    before = connection.execute(select(ASKED).where(_at(sender, hour))).one()
-    done = {"refused": before.refused + refused, "pending": max(0, before.pending - count)}
-    connection.execute(update(ASKED).where(_at(sender, hour)).values(done))
-    return bool(before.refused < most <= before.refused + refused)
+    answers = {"of": sender, "at": hour, "done": count, "no": refused}
+    after = connection.execute(_SETTLED, answers).scalar_one_or_none()
+    if after is None:
+        connection.execute(_hour(connection.dialect.name), {"sender": sender, "hour": hour})
+        after = connection.execute(_SETTLED, answers).scalar_one()
+    return bool(after - refused < most <= after)
 
 
 def alarm(sender: str, most: int) -> None:
@@ -87,15 +120,9 @@ class HourCount:
     turned_away: int
 
 
-def hour_counts(path: Path, since_hour: int) -> list[HourCount]:
+def hour_counts(place: Path | str, since_hour: int) -> list[HourCount]:
     """Read a gateway's database, running or not, from one hour on; newest first. Raises HomeError without one."""
-    if not path.exists():
-        raise HomeError(f"there is no gateway database at {path}: this is for the operator of the gateway")
-    connection = sqlite.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    query = "SELECT sender, hour, asked, refused, turned_away FROM asked WHERE hour >= ? ORDER BY hour DESC, sender"
-    try:
-        return [HourCount(*row) for row in connection.execute(query, (since_hour,))]
-    except sqlite.Error as error:
-        raise HomeError(f"{path.name} cannot be read ({error}): start the gateway once, then try again") from None
-    finally:
-        connection.close()
+    columns = [ASKED.c[name] for name in HourCount.__dataclass_fields__]
+    query = select(*columns).where(ASKED.c.hour >= since_hour).order_by(ASKED.c.hour.desc(), ASKED.c.sender)
+    with looking(place, "gateway") as connection:
+        return [HourCount(*row) for row in connection.execute(query)]

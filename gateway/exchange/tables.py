@@ -5,10 +5,10 @@ X, Y, toT2, toL and E_L are never stored: with recorded keys they would be worth
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, Text, text
+from sqlalchemy import Column, Index, LargeBinary, Text, text
 from sqlmodel import Field
 
-from gateway.database import Stored, table_of
+from gateway.database import NUMBER, Stored, table_of
 from gateway.evaluator.stores import Once, Quota
 
 
@@ -21,7 +21,7 @@ class Answer(Stored, table=True):
     sender: str = Field(sa_column=Column(Text, primary_key=True))
     batch_id: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     request_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    expires_ms: int = Field(sa_column=Column(Integer, nullable=False, index=True))
+    expires_ms: int = Field(sa_column=Column(NUMBER, nullable=False, index=True))
     decision_list: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     ledger_signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
@@ -34,12 +34,17 @@ class Waiting(Stored, table=True):
         Index("waiting_offers", "recipient", "number"),
         Index("waiting_expiry", "expires_ms"),
         Index(
-            "waiting_open", "expires_ms", "permitted", "acknowledged_ms", sqlite_where=text("acknowledged_ms IS NULL")
+            "waiting_open",
+            "expires_ms",
+            "permitted",
+            "acknowledged_ms",
+            sqlite_where=text("acknowledged_ms IS NULL"),
+            postgresql_where=text("acknowledged_ms IS NULL"),
         ),
         {"sqlite_strict": True},
     )
 
-    number: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    number: int | None = Field(default=None, sa_column=Column(NUMBER, primary_key=True))
     header_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
     recipient: str = Field(sa_column=Column(Text, nullable=False))
     header: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
@@ -47,18 +52,18 @@ class Waiting(Stored, table=True):
     sealed_viewer: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     signature_recipient: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     root: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    permitted: int = Field(sa_column=Column(Integer, nullable=False))
-    ciphertext_size: int = Field(sa_column=Column(Integer, nullable=False))
+    permitted: int = Field(sa_column=Column(NUMBER, nullable=False))
+    ciphertext_size: int = Field(sa_column=Column(NUMBER, nullable=False))
     positions: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     commitments: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     ciphertexts: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     paths: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     evaluated: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    expires_ms: int = Field(sa_column=Column(Integer, nullable=False))
-    retain_until_ms: int = Field(sa_column=Column(Integer, nullable=False))
-    leased_until_ms: int = Field(default=0, sa_column=Column(Integer, nullable=False))
-    delivered_ms: int | None = Field(default=None, sa_column=Column(Integer))
-    acknowledged_ms: int | None = Field(default=None, sa_column=Column(Integer))
+    expires_ms: int = Field(sa_column=Column(NUMBER, nullable=False))
+    retain_until_ms: int = Field(sa_column=Column(NUMBER, nullable=False))
+    leased_until_ms: int = Field(default=0, sa_column=Column(NUMBER, nullable=False))
+    delivered_ms: int | None = Field(default=None, sa_column=Column(NUMBER))
+    acknowledged_ms: int | None = Field(default=None, sa_column=Column(NUMBER))
     traceparent: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
 
 
@@ -70,8 +75,8 @@ class Unresolved(Stored, table=True):
 
     recipient: str = Field(sa_column=Column(Text, primary_key=True))
     purpose: str = Field(sa_column=Column(Text, primary_key=True))
-    day: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
-    unresolved: int = Field(sa_column=Column(Integer, nullable=False))
+    day: int = Field(sa_column=Column(NUMBER, primary_key=True, autoincrement=False))
+    unresolved: int = Field(sa_column=Column(NUMBER, nullable=False))
     report: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
@@ -83,11 +88,11 @@ class Asked(Stored, table=True):
     __table_args__ = {"sqlite_strict": True, "sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's form
 
     sender: str = Field(sa_column=Column(Text, primary_key=True))
-    hour: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
-    asked: int = Field(default=0, sa_column=Column(Integer, nullable=False, default=0))
-    pending: int = Field(default=0, sa_column=Column(Integer, nullable=False, default=0))
-    refused: int = Field(default=0, sa_column=Column(Integer, nullable=False, default=0))
-    turned_away: int = Field(default=0, sa_column=Column(Integer, nullable=False, default=0))
+    hour: int = Field(sa_column=Column(NUMBER, primary_key=True, autoincrement=False))
+    asked: int = Field(default=0, sa_column=Column(NUMBER, nullable=False, default=0))
+    pending: int = Field(default=0, sa_column=Column(NUMBER, nullable=False, default=0))
+    refused: int = Field(default=0, sa_column=Column(NUMBER, nullable=False, default=0))
+    turned_away: int = Field(default=0, sa_column=Column(NUMBER, nullable=False, default=0))
 
 
 TABLES = (Answer, Waiting, Once, Quota, Unresolved, Asked)

@@ -10,10 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pysqlite3.dbapi2 as sqlite
 from google.protobuf.message import DecodeError
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from consent_ledger.clock import DAY_MS, Clock
 from consent_ledger.errors import RegieError
@@ -21,9 +19,9 @@ from consent_ledger.hashing import sha256
 from consent_ledger.registry import Participant, Registry
 from consent_ledger.v1.batch_pb2 import BatchHeader
 from gateway.crypto import signatures
-from gateway.database import Database
+from gateway.database import Database, insert_into, looking, wrote
 from gateway.directory.identity import require_same
-from gateway.exchange.tables import UNRESOLVED
+from gateway.exchange.tables import UNRESOLVED, WAITING
 from gateway.home import HomeError
 from gateway.v1 import exchange_pb2 as pb
 from gateway.validation import parse
@@ -58,20 +56,19 @@ class UnresolvedCounts:
 
 
 def _keep(connection: Connection, said: pb.UnresolvedReport, request: pb.ReportUnresolvedRequest) -> None:
+    row = insert_into(connection, UNRESOLVED).values(
+        recipient=said.recipient,
+        purpose=said.purpose,
+        day=said.day,
+        unresolved=said.unresolved,
+        report=request.report,
+        signature=request.signature,
+    )
+    if wrote(connection, row.on_conflict_do_nothing()):
+        return
     at = (UNRESOLVED.c.recipient == said.recipient) & (UNRESOLVED.c.purpose == said.purpose)
     at &= UNRESOLVED.c.day == said.day
-    known = connection.execute(select(UNRESOLVED.c.unresolved).where(at)).scalar_one_or_none()
-    if known is None:
-        row = insert(UNRESOLVED).values(
-            recipient=said.recipient,
-            purpose=said.purpose,
-            day=said.day,
-            unresolved=said.unresolved,
-            report=request.report,
-            signature=request.signature,
-        )
-        connection.execute(row)
-    elif known != said.unresolved:
+    if connection.execute(select(UNRESOLVED.c.unresolved).where(at)).scalar_one() != said.unresolved:
         # Two counts of one day differ by what happened to single signals in between.
         raise RegieError("FIELD_INVALID", "another count was reported for this day before", "report.unresolved")
 
@@ -90,29 +87,19 @@ class DayCount:
     unresolved: int | None
 
 
-def day_counts(path: Path, since_day: int) -> list[DayCount]:
+def day_counts(place: Path | str, since_day: int) -> list[DayCount]:
     """Read a gateway's database, running or not, from one UTC day on; newest first. Raises HomeError without one."""
-    if not path.exists():
-        raise HomeError(f"there is no gateway database at {path}: this is for the operator of the gateway")
-    connection = sqlite.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    try:
+    told, sent = UNRESOLVED.c, WAITING.c
+    reports = select(told.recipient, told.purpose, told.day, told.unresolved).where(told.day >= since_day)
+    deliveries = select(sent.recipient, sent.header, sent.delivered_ms, sent.permitted)
+    with looking(place, "gateway") as connection:
         reported: dict[tuple[str, str, int], int] = {
-            (recipient, purpose, day): count
-            for recipient, purpose, day, count in connection.execute(
-                "SELECT recipient, purpose, day, unresolved FROM unresolved WHERE day >= ?", (since_day,)
-            )
+            (recipient, purpose, day): count for recipient, purpose, day, count in connection.execute(reports)
         }
         delivered: dict[tuple[str, str, int], int] = {}
-        for recipient, header, time_ms, count in connection.execute(
-            "SELECT recipient, header, delivered_ms, permitted FROM waiting WHERE delivered_ms >= ?",
-            (since_day * DAY_MS,),
-        ):
-            key = (recipient, _purpose(header), time_ms // DAY_MS)
-            delivered[key] = delivered.get(key, 0) + count
-    except sqlite.Error as error:
-        raise HomeError(f"{path.name} cannot be read ({error}): start the gateway once, then try again") from None
-    finally:
-        connection.close()
+        for row in connection.execute(deliveries.where(sent.delivered_ms >= since_day * DAY_MS)):
+            key = (row.recipient, _purpose(row.header), row.delivered_ms // DAY_MS)
+            delivered[key] = delivered.get(key, 0) + row.permitted
     keys = sorted(reported.keys() | delivered.keys(), key=lambda key: (-key[2], key[0], key[1]))
     return [DayCount(*key, delivered.get(key, 0), reported.get(key)) for key in keys]
 

@@ -46,6 +46,8 @@ class Agency:
     workers: ThreadPoolExecutor
     tracing: Tracing
     _registry: Registry | None = field(default=None, init=False)
+    _log_verifiers: tuple[AnyVerifier, ...] = field(default=(), init=False)
+    _sender: Sender | None = field(default=None, init=False)
 
     @classmethod
     @asynccontextmanager
@@ -64,9 +66,12 @@ class Agency:
         link = remote or GrpcRemote(home, organisation, clock)
         tracing, end_tracing = open_agency_tracing(home, organisation, clock)
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="regie") as workers:
+            agency = cls(home, organisation, link, clock, rng, pause, workers, tracing)
             try:
-                yield cls(home, organisation, link, clock, rng, pause, workers, tracing)
+                yield agency
             finally:
+                if agency._sender is not None:
+                    agency._sender.close()
                 await link.close()
                 await asyncio.to_thread(end_tracing)
 
@@ -78,7 +83,9 @@ class Agency:
     @property
     def log_verifiers(self) -> tuple[AnyVerifier, ...]:
         """The keys that the log's checkpoints are verified with: one, or several while it changes its key."""
-        return parse_verifiers(self.home.log_verifier_key)
+        if not self._log_verifiers:
+            self._log_verifiers = parse_verifiers(self.home.log_verifier_key)
+        return self._log_verifiers
 
     async def registry(self, *, fresh: bool = False) -> Registry:
         """Return the verified directory, fetched once; a server that is just starting is waited for.
@@ -116,31 +123,33 @@ class Agency:
         return (await self.registry()).participant(self.oin)
 
     def sender(self) -> Sender:
-        """Return what sends signals for this organisation."""
+        """Return what sends signals for this organisation; the same each time, so that its outbox stays open."""
         from gateway.sdk.sender import Sender  # noqa: PLC0415 - it needs Agency
 
-        return Sender(self)
+        if self._sender is None:
+            self._sender = Sender(self)
+        return self._sender
 
     def recipient(self) -> Recipient:
         """Return what receives signals for this organisation."""
-        from gateway.sdk.recipient import Recipient  # noqa: PLC0415
+        from gateway.sdk.recipient import Recipient  # noqa: PLC0415 - it needs Agency
 
         return Recipient(self)
 
     def enrolment(self) -> Enrolment:
         """Return what enrols this organisation's residents."""
-        from gateway.sdk.enrolment import Enrolment  # noqa: PLC0415
+        from gateway.sdk.enrolment import Enrolment  # noqa: PLC0415 - it needs Agency
 
         return Enrolment(self)
 
     def portal(self) -> Portal:
         """Return what records residents' choices."""
-        from gateway.sdk.portal import Portal  # noqa: PLC0415
+        from gateway.sdk.portal import Portal  # noqa: PLC0415 - it needs Agency
 
         return Portal(self)
 
     def erasing(self) -> Erasing:
         """Return what has the ledger erase what it holds about a resident."""
-        from gateway.sdk.erasing import Erasing  # noqa: PLC0415
+        from gateway.sdk.erasing import Erasing  # noqa: PLC0415 - it needs Agency
 
         return Erasing(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from consent_ledger.errors import RegieError
@@ -11,7 +11,7 @@ from consent_ledger.v1 import events_pb2
 from gateway.crypto.batch import SignalInput
 from gateway.sdk.agency import Agency
 from gateway.sdk.later import Waiting
-from gateway.sdk.outbox import TRY_LATER, UNANSWERED, OpenBatch, Outbox, Run
+from gateway.sdk.outbox import TRY_LATER, UNANSWERED, Answer, Beginning, OpenBatch, Outbox, Standing
 from gateway.sdk.remote import UNREACHABLE, patiently
 from gateway.sdk.rows import Prepared
 from gateway.sdk.sealing import Letter, read_answer, seal
@@ -22,6 +22,8 @@ from gateway.v1 import exchange_pb2
 
 BATCH_SIZE = 1000
 IN_FLIGHT = 2
+SEALED_HERE = 4
+"""So many signals are sealed sooner than handed to another thread."""
 _RESEAL = frozenset({"NOT_FRESH", "KEY_UNKNOWN", "BATCH_ID_REUSED"})
 """The batch is refused for what it is, not for who asks: its rows go into a new one at the next send."""
 
@@ -72,14 +74,15 @@ class Dispatch:
         self,
         agency: Agency,
         outbox: Outbox,
-        run: Run,
+        begun: Beginning,
         letter: Letter,
         waiting: Waiting,
         *,
         patience: float,
         progress: Progress,
     ) -> None:
-        self._agency, self._outbox, self._run, self._letter = agency, outbox, run, letter
+        self._agency, self._outbox, self._run, self._letter = agency, outbox, begun.run, letter
+        self._open, self._known = begun.open, begun.known
         self._later, self._patience, self._progress = waiting, patience, progress
         self._summary = Summary()
         self._waiting: list[tuple[bytes, Prepared, bytes]] = []
@@ -87,10 +90,12 @@ class Dispatch:
         self._tasks: set[asyncio.Task[None]] = set()
         self._rows: dict[bytes, Prepared] = {}
         self._failure: BaseException | None = None
+        self._finishing = self._finished = False
 
     async def settle_open(self) -> None:
         """Send batches again that have no answer, as the same bytes, before anything new."""
-        for batch in await self._outbox.open_batches(self._letter.recipient.oin, self._letter.purpose.id):
+        for batch in self._open:
+            self._known = {}  # what was looked up ahead is what these answers change
             if batch.expires_ms <= self._agency.clock():
                 await self._outbox.abandon(batch)
             elif not self._stopped:
@@ -99,7 +104,7 @@ class Dispatch:
 
     async def take(self, rows: Sequence[tuple[bytes, Prepared]]) -> None:
         """Deal with at most 1000 rows: answered ones are counted, the others wait for a full batch."""
-        known = await self._outbox.look_up(self._run, [key for key, _ in rows])
+        known = await self._look_up([key for key, _ in rows])
         before: list[tuple[Prepared, int]] = []
         for key, row in rows:
             standing = known.get(key)
@@ -119,12 +124,24 @@ class Dispatch:
 
     async def finish(self) -> Summary:
         """Send what is left and wait for all answers; the run is over when every row has one."""
+        self._finishing = True
         if self._waiting:
             await self._send_waiting(len(self._waiting))
         await self._drain()
-        if not self._summary.counts["probeer_later"]:
+        if not self._finished and not self._summary.counts["probeer_later"]:
             await self._outbox.finish(self._run)
         return self._summary
+
+    def _is_last(self, answer: Answer) -> bool:
+        """Whether this answer is the last one that the run lacks."""
+        if not self._finishing or self._waiting or len(self._tasks) > 1 or TRY_LATER in answer.outcomes:
+            return False
+        return not self._summary.counts["probeer_later"]
+
+    async def _look_up(self, keys: Sequence[bytes]) -> Mapping[bytes, Standing | None]:
+        if all(key in self._known for key in keys):
+            return self._known
+        return await self._outbox.look_up(self._run, keys)
 
     @property
     def waits(self) -> bool:
@@ -160,6 +177,8 @@ class Dispatch:
             inputs = [
                 (key, SignalInput(row.message, ref, row.payload, severity_of(row.payload))) for key, row, ref in rows
             ]
+            if len(inputs) <= SEALED_HERE:
+                return seal(self._letter, inputs, agency.clock(), agency.rng, agency.workers)
             return await asyncio.to_thread(seal, self._letter, inputs, agency.clock(), agency.rng, agency.workers)
 
     def _journey(self, count: int, traceparent: str = "") -> Journey:
@@ -216,7 +235,8 @@ class Dispatch:
         # The rows of a batch of an interrupted send are not known here: they are counted as the file names them.
         answers = zip(batch.keys, verified.outcomes, strict=True)
         named = [(self._rows.pop(key), outcome) for key, outcome in answers if key in self._rows]
-        await self._outbox.answer(self._run, batch, verified, self._later.answered(named, agency.clock()))
+        changes, self._finished = self._later.answered(named, agency.clock()), self._is_last(verified)
+        await self._outbox.answer(self._run, batch, verified, changes, last=self._finished)
         for row, outcome in named:
             self._answered(row.reference, outcome)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.sdk.agency import Agency
-from gateway.sdk.csvfile import RESIDENTS, CsvFile, FieldError, FileRefusedError, Record, RejectedFile, write_refusal
+from gateway.sdk.csvfile import RESIDENTS, CsvFile, FieldError, FileRefusedError, RejectedFile, write_refusal
 from gateway.sdk.enrolment import EnrolmentSummary, Progress
 from gateway.sdk.formats import Rejected, read, resident_row, today
 from gateway.sdk.rows import ResidentRow
@@ -30,16 +32,13 @@ async def enrol_file(
     try:
         with path.open("rb") as stream:
             file = CsvFile(stream, RESIDENTS)
-            good, bad = _read(file, agency.clock())
+            good, bad = await asyncio.to_thread(_read, file, agency.clock())
     except FileRefusedError as error:
         write_refusal(path, error)
         raise
-    summary = await agency.enrolment().enrol([row for _, row in good], full=full, progress=progress)
-    bad += [
-        Rejected(record, tuple(summary.ambiguous[row.resident_ref]))
-        for record, row in good
-        if row.resident_ref in summary.ambiguous
-    ]
+    summary = await agency.enrolment().enrol(list(good.values()), full=full, progress=progress)
+    apart = {row: errors for row, one in good.items() if (errors := summary.ambiguous.get(one.resident_ref))}
+    bad += await asyncio.to_thread(_again, path, apart)
     rejected = RejectedFile(path, file.header, file.delimiter)
     for found in sorted(bad, key=lambda found: found.record.row):
         rejected.add(found.record.row, found.record.cells, found.errors)
@@ -47,8 +46,9 @@ async def enrol_file(
     return EnrolledFile(len(good) + len(bad) - len(summary.ambiguous), rejected.rows, summary, rejected.path)
 
 
-def _read(file: CsvFile, now_ms: int) -> tuple[list[tuple[Record, ResidentRow]], list[Rejected]]:
-    good: list[tuple[Record, ResidentRow]] = []
+def _read(file: CsvFile, now_ms: int) -> tuple[dict[int, ResidentRow], list[Rejected]]:
+    """Return the residents by the number of their row, without its text: a register is large."""
+    good: dict[int, ResidentRow] = {}
     bad: list[Rejected] = []
     seen: set[str] = set()
     for found in read(file, today(now_ms), resident_row):
@@ -60,5 +60,15 @@ def _read(file: CsvFile, now_ms: int) -> tuple[list[tuple[Record, ResidentRow]],
             bad.append(Rejected(record, (FieldError("resident_ref", "stands in the file twice"),)))
         else:
             seen.add(row.resident_ref)
-            good.append((record, row))
+            good[record.row] = row
     return good, bad
+
+
+def _again(path: Path, apart: Mapping[int, Sequence[FieldError]]) -> list[Rejected]:
+    """Read the text of a few rows of the file again: those that are rejected after all."""
+    if not apart:
+        return []
+    with path.open("rb") as stream:
+        return [
+            Rejected(record, tuple(apart[record.row])) for record in CsvFile(stream, RESIDENTS) if record.row in apart
+        ]

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects.sqlite import insert
-from sqlmodel import Field
 
 from consent_ledger.errors import RegieError
-from gateway.crypto import rows
 from gateway.crypto.identifiers import ADDRESS, BSN
 from gateway.database import Database, Stored, table_of
 from gateway.home import Organisation
 from gateway.sdk.agency import Agency
 from gateway.sdk.csvfile import FieldError
-from gateway.sdk.evaluation import CHUNK, PinnedKey, RowEvaluator
+from gateway.sdk.enrolling import AskedRows, Enrolled, Enrolling, Wanted
+from gateway.sdk.evaluation import CHUNK, PinnedKey
 from gateway.sdk.local import KeyedHash, local_database
 from gateway.sdk.rows import ResidentRow
 
@@ -31,26 +28,20 @@ _AMBIGUOUS = {
     ADDRESS: FieldError("birth_date", "two residents have this address and birth date: neither is matched by them"),
 }
 
-
-class Enrolled(Stored, table=True):
-    """One identifier of a resident in one domain. ``person`` is keyed; no ``resident_ref``: cannot be told apart."""
-
-    __tablename__ = "enrolled"
-    person: bytes = Field(primary_key=True)
-    stored_index: bytes = Field(index=True)
-    resident_ref: str | None = None
-
-
-TABLES: tuple[type[Stored], ...] = (Enrolled, PinnedKey)
+TABLES: tuple[type[Stored], ...] = (Enrolled, PinnedKey, AskedRows)
 _ROWS = table_of(Enrolled)
 
 
 @dataclass(slots=True)
 class EnrolmentSummary:
-    """``enrolled`` and ``unchanged`` count residents; ``ambiguous`` says by which field one cannot be told apart."""
+    """``enrolled`` and ``unchanged`` count residents, ``evaluated`` identifiers in the domains of ``purposes``.
+
+    ``ambiguous`` says by which field a resident cannot be told apart.
+    """
 
     enrolled: int = 0
     unchanged: int = 0
+    evaluated: int = 0
     purposes: tuple[str, ...] = ()
     ambiguous: dict[str, list[FieldError]] = field(default_factory=dict)
 
@@ -73,16 +64,6 @@ async def known(database: Database, indices: Sequence[bytes]) -> set[bytes]:
     """Return which of at most 1000 stored indices are enrolled, also those that cannot be told apart."""
     query = select(_ROWS.c.stored_index).where(_ROWS.c.stored_index.in_(indices))
     return await database.run(lambda c: set(c.execute(query).scalars()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """One identifier of one resident that is to be enrolled for one purpose."""
-
-    person: bytes
-    message: bytes
-    resident_ref: str
-    scheme: str
 
 
 class Enrolment:
@@ -114,34 +95,33 @@ class Enrolment:
         summary = EnrolmentSummary(purposes=tuple(purpose.id for purpose in purposes))
         changed: set[str] = set()
         with enrolment_database(agency.organisation, write=True) as database:
-            work = []
+            work, wanted = {}, 0
             for purpose in purposes:
-                wanted = [found for scheme in purpose.schemes for found in self._wanted(purpose.id, scheme, residents)]
-                missing = await self._plan(database, wanted, summary, changed, full=full)
-                work.append((purpose.id, missing))
-            total, done = sum(len(missing) for _, missing in work), 0
-            progress(0, total)
-            evaluator = RowEvaluator(agency, database, "recipient")
-            for purpose_id, missing in work:
-                for at in range(0, len(missing), CHUNK):
-                    chunk = missing[at : at + CHUNK]
-                    await self._enrol_chunk(evaluator, database, purpose_id, chunk)
-                    changed.update(found.resident_ref for found in chunk)
-                    done += len(chunk)
-                    progress(done, total)
+                found = [row for scheme in purpose.schemes for row in self._wanted(purpose.id, scheme, residents)]
+                wanted += len(found)
+                work[purpose.id] = await self._plan(database, found, summary, changed, full=full)
+            missing = sum(map(len, work.values()))
+
+            def stored(rows: Sequence[Wanted]) -> None:
+                summary.evaluated += len(rows)
+                changed.update(row.resident_ref for row in rows)
+                progress(wanted - missing + summary.evaluated, wanted)
+
+            progress(wanted - missing, wanted)
+            await Enrolling(agency, database).enrol(work, stored)
         summary.enrolled = len(changed)
         summary.unchanged = sum(row.resident_ref not in changed for row in residents)
         return summary
 
-    def _wanted(self, purpose: str, scheme: str, residents: Iterable[ResidentRow]) -> Iterator[_Wanted]:
+    def _wanted(self, purpose: str, scheme: str, residents: Iterable[ResidentRow]) -> Iterator[Wanted]:
         for row in residents:
             message = row.resident.message(scheme)
             if message is not None:
-                yield _Wanted(self._hash(purpose.encode(), message), message, row.resident_ref, scheme)
+                yield Wanted(self._hash(purpose.encode(), message), message, row.resident_ref, scheme)
 
     async def _plan(
-        self, database: Database, wanted: Sequence[_Wanted], summary: EnrolmentSummary, changed: set[str], *, full: bool
-    ) -> list[_Wanted]:
+        self, database: Database, wanted: Sequence[Wanted], summary: EnrolmentSummary, changed: set[str], *, full: bool
+    ) -> list[Wanted]:
         """Return what is to be evaluated; references of what was evaluated before are corrected on the way."""
         counts = Counter(found.person for found in wanted)
         known: dict[bytes, str | None] = {}
@@ -149,7 +129,7 @@ class Enrolment:
             known |= await database.run(_reader([found.person for found in wanted[at : at + CHUNK]]))
         here = {found.resident_ref for found in wanted}
         updates: dict[bytes, str | None] = {}
-        missing: list[_Wanted] = []
+        missing: list[Wanted] = []
         for found in wanted:
             holder = known.get(found.person, found.resident_ref)
             # An earlier holder that stands in this file has another identifier now: it moved, or was corrected.
@@ -166,28 +146,11 @@ class Enrolment:
         await database.run(lambda connection: _correct(connection, updates))
         return missing
 
-    def _ambiguous(self, summary: EnrolmentSummary, found: _Wanted) -> None:
+    def _ambiguous(self, summary: EnrolmentSummary, found: Wanted) -> None:
         error = _AMBIGUOUS[found.scheme]
         errors = summary.ambiguous.setdefault(found.resident_ref, [])
         if error not in errors:
             errors.append(error)
-
-    async def _enrol_chunk(
-        self, evaluator: RowEvaluator, database: Database, purpose: str, chunk: Sequence[_Wanted]
-    ) -> None:
-        """Evaluate and store one chunk; a crash loses at most this one."""
-        agency = self._agency
-        elements = await evaluator.evaluate(purpose, [found.message for found in chunk])
-        closing = int.from_bytes(agency.organisation.key("closing"), "big")
-        domain = await evaluator.domain(purpose)
-        indices = await asyncio.to_thread(rows.close, closing, domain, elements, agency.workers)
-        values = [
-            {"person": found.person, "stored_index": index, "resident_ref": found.resident_ref}
-            for found, index in zip(chunk, indices, strict=True)
-        ]
-        row = insert(_ROWS)
-        row = row.on_conflict_do_update(index_elements=["person"], set_={"resident_ref": row.excluded.resident_ref})
-        await database.run(lambda connection: connection.execute(row, values))
 
 
 def _reader(people: Sequence[bytes]) -> Callable[[Connection], dict[bytes, str | None]]:

@@ -47,7 +47,7 @@ class Erasing:
         agency = self._agency
         chosen = await self._portal.look_up(resident, limit=1)
         rows = await self._rows(resident, purposes)
-        with portal_database(agency.organisation) as database:
+        with portal_database(agency) as database:
             created_ms = (await database.run(lambda connection: self._portal.times(connection, [resident])))[0]
             capture = events_pb2.Capture(via=via, by=agency.oin, language=language)
             request = consents_pb2.EraseRequest(
@@ -67,7 +67,7 @@ class Erasing:
             registry.purpose(purpose)
         wanted = [purpose.id for purpose in registry.purposes if not purposes or purpose.id in purposes]
         elements: dict[tuple[str, bytes], bytes] = {}
-        with portal_database(self._agency.organisation) as database:
+        with portal_database(self._agency) as database:
             evaluator = RowEvaluator(self._agency, database, "ledger")
             await self._portal.evaluate(evaluator, registry, [(purpose, resident) for purpose in wanted], elements)
         rows = [rows_for(registry, purpose, resident, elements) for purpose in wanted]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Field
 
 from consent_ledger.errors import RegieError
 from gateway.crypto import SUITE, rows, signatures
+from gateway.crypto.group import Rng
 from gateway.crypto.oprf import Domain
-from gateway.database import Database, Stored, table_of
+from gateway.database import Database, Stored, insert_into, table_of
 from gateway.evaluator.messages import from_evaluation
 from gateway.sdk.agency import Agency
 from gateway.sdk.remote import patiently
@@ -37,6 +38,14 @@ class PinnedKey(Stored, table=True):
 _PINS = table_of(PinnedKey)
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What makes a request the same when it is asked again: its bytes, and where its blinding scalars come from."""
+
+    request: bytes
+    rng: Rng
+
+
 class RowEvaluator:
     """Gets s1*s2*H(id) for rows of this agency's domains; nobody else learns who they are about."""
 
@@ -50,16 +59,10 @@ class RowEvaluator:
         target = agency.oin if self._role == "recipient" else (await agency.registry()).operator("ledger").oin
         return Domain(self._role, target, purpose, EPOCH)
 
-    async def evaluate(self, purpose: str, messages: Sequence[bytes]) -> list[bytes]:
-        """Return the elements of 1..1000 identifier messages, in order.
-
-        Raises RegieError PROOF_INVALID or SIGNATURE_INVALID when an evaluator used another factor than it published, or
-        publishes another one than before; QUOTA_EXCEEDED when the agency asks for more rows than it has people.
-        """
-        agency, domain = self._agency, await self.domain(purpose)
-        blinded = await asyncio.to_thread(rows.blind, messages, agency.rng, agency.workers)
-        me = await agency.me()
-        request = evaluator_pb2.RowRequest(
+    async def request(self, purpose: str) -> bytes:
+        """Return a new request for rows of a purpose; who asks it again as the same bytes is not charged again."""
+        agency, domain, me = self._agency, await self.domain(purpose), await self._agency.me()
+        return evaluator_pb2.RowRequest(
             version=1,
             suite=SUITE,
             request_id=agency.rng(16),
@@ -71,14 +74,30 @@ class RowEvaluator:
             epoch=domain.epoch,
             created_ms=agency.clock(),
         ).SerializeToString(deterministic=True)
+
+    async def evaluate(
+        self, purpose: str, messages: Sequence[bytes], question: Question | None = None, *, closing_scalar: int = 1
+    ) -> list[bytes]:
+        """Return the elements of 1..1000 identifier messages, in order: s1*s2*H(id), times ``closing_scalar``.
+
+        Raises RegieError PROOF_INVALID or SIGNATURE_INVALID when an evaluator used another factor than it published, or
+        publishes another one than before; QUOTA_EXCEEDED when the agency asks for more rows than it has people.
+        """
+        agency, domain = self._agency, await self.domain(purpose)
+        asked = question or Question(await self.request(purpose), agency.rng)
+        blinded = await asyncio.to_thread(rows.blind, messages, asked.rng, agency.workers)
         key = signatures.signing_key(agency.organisation.key("sign"))
         message = evaluator_pb2.EvaluateRowsRequest(
-            request=request, blinded=blinded.elements, signature=rows.sign_request(key, request, blinded.elements)
+            request=asked.request,
+            blinded=blinded.elements,
+            signature=rows.sign_request(key, asked.request, blinded.elements),
         )
         answer = await patiently(lambda: agency.remote.evaluate_rows(message), PATIENCE_SECONDS, agency.pause)
         first, second = from_evaluation(answer.first), from_evaluation(answer.second)
         await self._pin(domain, first.key, second.key)
-        return await asyncio.to_thread(rows.unblind, blinded, first, second, agency.workers)
+        return await asyncio.to_thread(
+            rows.unblind, blinded, first, second, agency.workers, closing_scalar=closing_scalar
+        )
 
     async def _pin(self, domain: Domain, first: rows.DomainKey, second: rows.DomainKey) -> None:
         registry = await self._agency.registry()
@@ -94,4 +113,4 @@ class RowEvaluator:
                 raise RegieError(error.reason, f"the factor of role {role}: {error.message}", error.field) from None
             pins.append({"domain": encoded, "evaluator": role, "public": key.public_key})
         if not known:
-            await self._database.run(lambda c: c.execute(insert(_PINS).on_conflict_do_nothing(), pins))
+            await self._database.run(lambda c: c.execute(insert_into(c, _PINS).on_conflict_do_nothing(), pins))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete
 from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Field
 
@@ -39,6 +39,9 @@ class ToldLater(Stored, table=True):
 
 
 _LATER = table_of(ToldLater)
+# Asked for at each send, be it of one signal: building a statement would cost more than running it.
+_DROP = "DELETE FROM told_later WHERE until_ms <= ?"
+_LOAD = "SELECT reference, person FROM told_later WHERE terms = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,8 @@ class Changes:
 
 def load(connection: Connection, terms: bytes, now_ms: int) -> dict[str, bytes]:
     """Return the persons of what is waited with by reference, and drop what nobody waits for any more."""
-    connection.execute(delete(_LATER).where(_LATER.c.until_ms <= now_ms))
-    query = select(_LATER.c.reference, _LATER.c.person).where(_LATER.c.terms == terms)
-    return {row.reference: row.person for row in connection.execute(query)}
+    connection.exec_driver_sql(_DROP, (now_ms,))
+    return {row.reference: row.person for row in connection.exec_driver_sql(_LOAD, (terms,))}
 
 
 def forget(connection: Connection, terms: bytes, references: Iterable[str]) -> None:

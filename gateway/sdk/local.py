@@ -25,13 +25,46 @@ def local_database(
 ) -> Iterator[Database]:
     """Open ``data/<name>.db``; ``what`` names the work that only one process may do at a time (raises Busy)."""
     path = organisation.data / f"{name}.db"
-    lock = _lock(path.with_suffix(".lock"), what) if what else None
-    try:
+    with _alone(path, what):
         database = Database(path, tables)
         try:
             yield database
         finally:
             database.close()
+
+
+class KeptDatabase:
+    """A local database that stays open while the work is done in turns: opening one costs more than a signal does.
+
+    Between two turns another process may take its own, so nothing that was read in one holds in the next.
+    """
+
+    def __init__(self, organisation: Organisation, name: str, tables: Sequence[type[Stored]], what: str) -> None:
+        """Open it in the first turn; ``what`` as for ``local_database``."""
+        self._path, self._tables, self._what = organisation.data / f"{name}.db", tables, what
+        self._database: Database | None = None
+
+    @contextmanager
+    def turn(self) -> Iterator[Database]:
+        """Work on it, alone; raises Busy."""
+        with _alone(self._path, self._what):
+            if self._database is None:
+                self._database = Database(self._path, self._tables)
+            yield self._database
+
+    def close(self) -> None:
+        """Close it; not within a turn."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+@contextmanager
+def _alone(path: Path, what: str) -> Iterator[None]:
+    """Keep other processes, and other turns of this one, from the same work; without ``what``, nobody."""
+    lock = _lock(path.with_suffix(".lock"), what) if what else None
+    try:
+        yield
     finally:
         if lock is not None:
             os.close(lock)

@@ -7,11 +7,10 @@ from concurrent.futures import Executor
 from consent_ledger.errors import RegieError
 from consent_ledger.hashing import header_hash
 from consent_ledger.log.errors import VerificationError
-from consent_ledger.log.proof import Receipt
 from consent_ledger.registry import Registry
 from consent_ledger.service.validation import parse
 from consent_ledger.v1 import batch_pb2
-from consent_ledger.verify.receipt import verify_receipt
+from consent_ledger.verify.receipt import ReceiptsUnder
 from gateway.crypto import hpke
 from gateway.crypto.recipient_side import (
     Delivery,
@@ -69,9 +68,24 @@ def open_delivery(
         now_ms=now_ms,
     )
     opened = verify_delivery(_delivery(message), expected, keys, workers)
-    signal_type = registry.purpose(header.purpose).signal_type
+    receipts = Receipts(opened, log_verifier_key)
+    check = _PayloadCheck(registry.purpose(header.purpose).signal_type)
     return [
-        _record(opened, signal, batch, signal_type=signal_type, log_verifier_key=log_verifier_key, now_ms=now_ms)
+        SignalRecord(
+            batch.header_hash,
+            batch.batch_id,
+            signal.position,
+            opened.header.sender,
+            signal.signal_ref,
+            opened.header.purpose,
+            signal.index,
+            signal.payload,
+            signal.release.preferences.SerializeToString(),
+            signal.release.explanation.nl,
+            signal.release.explanation.en,
+            receipts.of(signal, check.severity(signal.payload)),
+            now_ms,
+        )
         for signal in opened.signals
     ]
 
@@ -92,49 +106,50 @@ def _delivery(message: exchange_pb2.Delivery) -> Delivery:
     )
 
 
-def _record(
-    opened: OpenedDelivery,
-    signal: OpenedSignal,
-    batch: BatchRecord,
-    *,
-    signal_type: str,
-    log_verifier_key: str,
-    now_ms: int,
-) -> SignalRecord:
-    content = parse(signals_pb2.Signal, signal.payload, "payload")
-    if (content.WhichOneof("body") or "").upper() != signal_type:
-        raise RegieError("FIELD_INVALID", f"expected a signal of type {signal_type}, as the purpose says", "payload")
-    return SignalRecord(
-        header_hash=batch.header_hash,
-        batch_id=batch.batch_id,
-        position=signal.position,
-        sender=opened.header.sender,
-        signal_ref=signal.signal_ref,
-        purpose=opened.header.purpose,
-        stored_index=signal.index,
-        signal=signal.payload,
-        preferences=signal.release.preferences.SerializeToString(),
-        explanation_nl=signal.release.explanation.nl,
-        explanation_en=signal.release.explanation.en,
-        receipt=receipt_of(opened, signal, log_verifier_key),
-        received_ms=now_ms,
-    )
+class _PayloadCheck:
+    """Checks the content of one batch's signals; a file says few different things, and each is checked once."""
+
+    def __init__(self, signal_type: str) -> None:
+        self._type = signal_type
+        self._severities: dict[bytes, int] = {}
+
+    def severity(self, payload: bytes) -> int:
+        """Return the band of a signal once it is one of the purpose's type; raises RegieError FIELD_INVALID."""
+        found = self._severities.get(payload)
+        if found is None:
+            content = parse(signals_pb2.Signal, payload, "payload")
+            if (content.WhichOneof("body") or "").upper() != self._type:
+                text = f"expected a signal of type {self._type}, as the purpose says"
+                raise RegieError("FIELD_INVALID", text, "payload")
+            found = self._severities[payload] = severity_of(payload)
+        return found
 
 
-def receipt_of(opened: OpenedDelivery, signal: OpenedSignal, log_verifier_key: str) -> str:
-    """Return the .tlog-proof of a release once it proves that exactly this signal was released to us."""
-    release, header = signal.release, opened.header
-    path = tuple(release.path[at : at + 32] for at in range(0, len(release.path), 32))
-    try:
-        text = Receipt(release.salt + release.event, release.log_index, path, opened.checkpoint).format()
-        event = verify_receipt(text, log_verifier_key).event.exchange_released
-    except VerificationError as error:
-        raise RegieError("PROOF_INVALID", f"receipt of position {signal.position}: {error}", "path") from None
-    if event.severity != severity_of(signal.payload):
-        # The ledger compared this band with the resident's threshold: a signal that says another was not permitted.
-        raise RegieError("PROOF_INVALID", "expected a signal of the severity that its sender stated", "payload")
-    proven = (event.batch_id, event.position, event.sender, event.recipient, event.purpose, event.purpose_version)
-    here = (header.batch_id, signal.position, header.sender, header.recipient, header.purpose, header.purpose_version)
-    if proven != here:
-        raise RegieError("PROOF_INVALID", "expected a receipt for the release of this signal, got another's", "event")
-    return text
+class Receipts:
+    """The .tlog-proof of each release of one delivery, once it proves that exactly this signal was released to us."""
+
+    def __init__(self, opened: OpenedDelivery, log_verifier_key: str) -> None:
+        """Check the checkpoint of a verified delivery; raises RegieError PROOF_INVALID."""
+        header = opened.header
+        self._batch = (header.batch_id, header.sender, header.recipient, header.purpose, header.purpose_version)
+        try:
+            self._under = ReceiptsUnder(opened.checkpoint, log_verifier_key)
+        except VerificationError as error:
+            raise RegieError("PROOF_INVALID", f"the checkpoint of the release: {error}", "checkpoint") from None
+
+    def of(self, signal: OpenedSignal, severity: int) -> str:
+        """Return the receipt of a signal that says it is of this severity; raises RegieError PROOF_INVALID."""
+        release = signal.release
+        try:
+            text, read = self._under.receipt(release.log_index, release.path, release.salt, release.event)
+        except VerificationError as error:
+            raise RegieError("PROOF_INVALID", f"receipt of position {signal.position}: {error}", "path") from None
+        event = read.exchange_released
+        if event.severity != severity:
+            # The ledger compared this band with the resident's threshold: one that says another was not permitted.
+            raise RegieError("PROOF_INVALID", "expected a signal of the severity that its sender stated", "payload")
+        proven = (event.batch_id, event.sender, event.recipient, event.purpose, event.purpose_version)
+        if proven != self._batch or event.position != signal.position:
+            text = "expected a receipt for the release of this signal, got another's"
+            raise RegieError("PROOF_INVALID", text, "event")
+        return text

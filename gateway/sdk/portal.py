@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Column, Connection, delete, select
 from sqlmodel import Field
 
 from consent_ledger.clock import DAY_MS
@@ -15,8 +14,7 @@ from consent_ledger.errors import STATUS_OF, RegieError
 from consent_ledger.registry import Registry
 from consent_ledger.v1 import consents_pb2, events_pb2
 from gateway.crypto.identifiers import ADDRESS, BSN
-from gateway.database import Database, Stored, table_of
-from gateway.home import Organisation
+from gateway.database import NUMBER, Database, Stored, insert_into, table_of
 from gateway.sdk.agency import Agency
 from gateway.sdk.choices import Wish
 from gateway.sdk.evaluation import CHUNK, PATIENCE_SECONDS, PinnedKey, RowEvaluator
@@ -42,7 +40,7 @@ class WrittenAt(Stored, table=True):
 
     __tablename__ = "written_at"
     person: bytes = Field(primary_key=True)
-    created_ms: int
+    created_ms: int = Field(sa_column=Column(NUMBER, nullable=False))
 
 
 TABLES: tuple[type[Stored], ...] = (ChoiceMade, WrittenAt, PinnedKey)
@@ -68,10 +66,18 @@ class Recorded:
 
 
 @contextmanager
-def portal_database(organisation: Organisation) -> Iterator[Database]:
-    """Open what this portal remembers, for one at a time."""
-    with local_database(organisation, "portal", TABLES) as database:
+def portal_database(agency: Agency) -> Iterator[Database]:
+    """Open what this portal remembers: in a file, or beside the sessions where several viewers share a database."""
+    shared = agency.home.databases.get("viewer")
+    if shared is None:
+        with local_database(agency.organisation, "portal", TABLES) as database:
+            yield database
+        return
+    database = Database(shared, TABLES, owner="viewer")
+    try:
         yield database
+    finally:
+        database.close()
 
 
 class Portal:
@@ -97,7 +103,7 @@ class Portal:
         ledger cannot be reached, or its receipt does not verify: then nothing of that part counts as done.
         """
         done = Recorded()
-        with portal_database(self._agency.organisation) as database:
+        with portal_database(self._agency) as database:
             evaluator = RowEvaluator(self._agency, database, "ledger")
             elements: dict[tuple[str, bytes], bytes] = {}
             for at in range(0, len(wishes), CHUNK):
@@ -130,7 +136,7 @@ class Portal:
         """Return what the ledger holds about a resident, over all purposes: blocked prohibited attempts too (R19)."""
         agency = self._agency
         registry = await agency.registry()
-        with portal_database(agency.organisation) as database:
+        with portal_database(agency) as database:
             evaluator = RowEvaluator(agency, database, "ledger")
             elements: dict[tuple[str, bytes], bytes] = {}
             wanted = [(purpose.id, resident) for purpose in registry.purposes]
@@ -174,9 +180,7 @@ class Portal:
             if wish.about and isinstance(result, int)
         ]
         if made:
-            row = insert(_CHOICES)
-            row = row.on_conflict_do_update(index_elements=["about"], set_={"content": row.excluded.content})
-            await database.run(lambda connection: connection.execute(row, made))
+            await database.run(lambda connection: _choose(connection, made))
         return results
 
     async def evaluate(
@@ -233,10 +237,27 @@ class Portal:
             created = max([now, *(last.get(person, 0) + 1 for person in group)])
             last.update(dict.fromkeys(group, created))
             times.append(created)
-        row = insert(_WRITTEN)
-        row = row.on_conflict_do_update(index_elements=["person"], set_={"created_ms": row.excluded.created_ms})
-        connection.execute(row, [{"person": person, "created_ms": created} for person, created in last.items()])
+        remember_written(connection, last)
         return times
+
+
+def remember_written(connection: Connection, last: Mapping[bytes, int]) -> None:
+    """Keep when each (keyed) was written about last, unless another process of this portal knows a later time.
+
+    Two that take a time at once may take the same: the ledger refuses one of them as stale, and it is dated again.
+    """
+    row = insert_into(connection, _WRITTEN)
+    later = row.excluded.created_ms > _WRITTEN.c.created_ms
+    row = row.on_conflict_do_update(
+        index_elements=["person"], set_={"created_ms": row.excluded.created_ms}, where=later
+    )
+    connection.execute(row, [{"person": person, "created_ms": last[person]} for person in sorted(last)])
+
+
+def _choose(connection: Connection, made: Sequence[Mapping[str, bytes]]) -> None:
+    row = insert_into(connection, _CHOICES)
+    row = row.on_conflict_do_update(index_elements=["about"], set_={"content": row.excluded.content})
+    connection.execute(row, sorted(made, key=lambda each: each["about"]))
 
 
 def _refused(result: int | RegieError | None) -> bool:

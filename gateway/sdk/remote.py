@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -146,6 +146,7 @@ class GrpcRemote:
         self._home, self._organisation, self._clock = home, organisation, clock
         self._directory = DirectoryClient(home, organisation, "gateway", clock)
         self._channels: dict[Role, grpc.aio.Channel] = {}
+        self._stubs: dict[tuple[Role, Callable[..., Any]], Any] = {}
 
     async def directory(self) -> Registry:
         """Fetch and verify the directory."""
@@ -191,27 +192,27 @@ class GrpcRemote:
 
     async def evaluate_rows(self, request: evaluator_pb2.EvaluateRowsRequest) -> evaluator_pb2.EvaluateRowsResponse:
         """Call EvaluatorService.EvaluateRows of the gateway."""
-        stub = evaluator_pb2_grpc.EvaluatorServiceStub(self._channel("gateway"))
+        stub = self._stub("gateway", evaluator_pb2_grpc.EvaluatorServiceStub)
         return await self._call("gateway", stub.EvaluateRows, request)
 
     async def record(self, request: consents_pb2.RecordRequest) -> consents_pb2.RecordResponse:
         """Call ConsentService.Record of the ledger."""
-        stub = consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
+        stub = self._stub("ledger", consents_pb2_grpc.ConsentServiceStub)
         return await self._call("ledger", stub.Record, request)
 
     async def get_record(self, request: consents_pb2.GetRecordRequest) -> consents_pb2.GetRecordResponse:
         """Call ConsentService.GetRecord of the ledger."""
-        stub = consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
+        stub = self._stub("ledger", consents_pb2_grpc.ConsentServiceStub)
         return await self._call("ledger", stub.GetRecord, request)
 
     async def preview_erasure(self, request: consents_pb2.PreviewErasureRequest) -> consents_pb2.PreviewErasureResponse:
         """Call ConsentService.PreviewErasure of the ledger."""
-        stub = consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
+        stub = self._stub("ledger", consents_pb2_grpc.ConsentServiceStub)
         return await self._call("ledger", stub.PreviewErasure, request)
 
     async def erase(self, request: consents_pb2.EraseRequest) -> consents_pb2.EraseResponse:
         """Call ConsentService.Erase of the ledger."""
-        stub = consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
+        stub = self._stub("ledger", consents_pb2_grpc.ConsentServiceStub)
         return await self._call("ledger", stub.Erase, request)
 
     async def get_copy(self, request: exchange_pb2.GetCopyRequest) -> exchange_pb2.GetCopyResponse:
@@ -244,7 +245,7 @@ class GrpcRemote:
 
     async def checkpoint(self) -> str:
         """Return the ledger's newest signed checkpoint, as it gave it."""
-        stub = log_pb2_grpc.LogServiceStub(self._channel("ledger"))
+        stub = self._stub("ledger", log_pb2_grpc.LogServiceStub)
         answer = await self._call("ledger", stub.GetCheckpoint, log_pb2.GetCheckpointRequest())
         return str(answer.checkpoint)
 
@@ -269,13 +270,13 @@ class GrpcRemote:
 
     async def entries(self, start: int, count: int) -> list[bytes]:
         """Return at most ``count`` entries of the log from ``start``."""
-        stub = log_pb2_grpc.LogServiceStub(self._channel("ledger"))
+        stub = self._stub("ledger", log_pb2_grpc.LogServiceStub)
         answer = await self._call("ledger", stub.GetEntries, log_pb2.GetEntriesRequest(start=start, count=count))
         return list(answer.entries)
 
     async def events(self, indices: Sequence[int]) -> log_pb2.GetEventsResponse:
         """Return entries of the log with their proofs, opened as far as this organisation may see them; unverified."""
-        stub = log_pb2_grpc.LogServiceStub(self._channel("ledger"))
+        stub = self._stub("ledger", log_pb2_grpc.LogServiceStub)
         return await self._call("ledger", stub.GetEvents, log_pb2.GetEventsRequest(indices=indices))
 
     async def close(self) -> None:
@@ -289,14 +290,21 @@ class GrpcRemote:
             self._channels[role] = open_channel(self._home, self._organisation, role)
         return self._channels[role]
 
+    def _stub(self, role: Role, make: Callable[[grpc.aio.Channel], T]) -> T:
+        """Return the stub of a service; making one makes all methods of it, so it is made once."""
+        if (role, make) not in self._stubs:
+            self._stubs[role, make] = make(self._channel(role))
+        stub: T = self._stubs[role, make]
+        return stub
+
     def _consent(self) -> consents_pb2_grpc.ConsentServiceAsyncStub:
-        return consents_pb2_grpc.ConsentServiceStub(self._channel("ledger"))
+        return self._stub("ledger", consents_pb2_grpc.ConsentServiceStub)
 
     def _log(self) -> log_pb2_grpc.LogServiceAsyncStub:
-        return log_pb2_grpc.LogServiceStub(self._channel("ledger"))
+        return self._stub("ledger", log_pb2_grpc.LogServiceStub)
 
     def _exchange(self) -> exchange_pb2_grpc.ExchangeServiceAsyncStub:
-        return exchange_pb2_grpc.ExchangeServiceStub(self._channel("gateway"))
+        return self._stub("gateway", exchange_pb2_grpc.ExchangeServiceStub)
 
     async def _call(
         self, role: Role, method: Callable[..., Awaitable[T]], request: Message, seconds: float = CALL_SECONDS

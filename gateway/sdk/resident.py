@@ -308,5 +308,5 @@ async def open_portal(
     async with AsyncExitStack() as stack:
         if agency is None:
             agency = await stack.enter_async_context(Agency.open(home, home.operators["viewer"]))
-        database = stack.enter_context(portal_database(agency.organisation))
+        database = stack.enter_context(portal_database(agency))
         yield ResidentPortal(agency, database, post or SpoolPost(agency.organisation.data / "post"))

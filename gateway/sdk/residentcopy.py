@@ -9,7 +9,8 @@ from consent_ledger.service.validation import parse
 from consent_ledger.v1 import consents_pb2 as pb
 from consent_ledger.viewer.port import AllRows
 from gateway.crypto import hpke
-from gateway.crypto.viewer_side import Opening, SealedCopy, open_copy, read_header
+from gateway.crypto.batch import SealedCopy
+from gateway.crypto.viewer_side import Opening, open_copy, read_header
 from gateway.sdk.agency import Agency
 from gateway.sdk.readable import lines_of
 from gateway.v1 import exchange_pb2, signals_pb2

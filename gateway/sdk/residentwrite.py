@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from google.protobuf.message import Message
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from consent_ledger.errors import STATUS_OF, RegieError
 from consent_ledger.v1 import consents_pb2 as pb
@@ -17,7 +16,7 @@ from gateway.database import Database, table_of
 from gateway.sdk.agency import Agency
 from gateway.sdk.evaluation import PATIENCE_SECONDS
 from gateway.sdk.local import KeyedHash
-from gateway.sdk.portal import WrittenAt
+from gateway.sdk.portal import WrittenAt, remember_written
 from gateway.sdk.receipts import read_erased, read_recorded
 from gateway.sdk.remote import patiently
 
@@ -84,9 +83,7 @@ class Writer:
         def take(connection: Connection) -> list[int]:
             query = select(_WRITTEN.c.created_ms).where(_WRITTEN.c.person.in_(keys))
             first = max([now, *(last + 1 for last in connection.execute(query).scalars())])
-            row = insert(_WRITTEN)
-            row = row.on_conflict_do_update(index_elements=["person"], set_={"created_ms": row.excluded.created_ms})
-            connection.execute(row, [{"person": key, "created_ms": first + count - 1} for key in keys])
+            remember_written(connection, dict.fromkeys(keys, first + count - 1))
             return list(range(first, first + count))
 
         return await self._database.run(take)

@@ -22,9 +22,7 @@ def annotate(span: trace.Span, attributes: Mapping[str, str | int]) -> None:
     """Set those attributes that the allow-list names; drop the others."""
     if not span.is_recording():
         return
-    for key, value in attributes.items():
-        if key in ALLOWED_ATTRIBUTES:
-            span.set_attribute(key, value)
+    span.set_attributes({key: value for key, value in attributes.items() if key in ALLOWED_ATTRIBUTES})
 
 
 def describe(*, purpose: str, sender: str, recipient: str, count: int) -> None:
@@ -47,8 +45,9 @@ def describe(*, purpose: str, sender: str, recipient: str, count: int) -> None:
 def inherit(span: trace.Span) -> None:
     """Say on a stage's span between whom it is, as the call's span does: then durations need no join."""
     call = otel_context.get_value(CALL)
-    known = getattr(call, "attributes", None) or {}
-    annotate(span, {key: known[key] for key in _PAIR if key in known})
+    known = getattr(call, "attributes", None)
+    if known:
+        annotate(span, {key: known[key] for key in _PAIR if key in known})
 
 
 def status(span: trace.Span, code: grpc.StatusCode) -> None:

@@ -49,7 +49,7 @@ def collector_of(said: str) -> str:
 def open_collector(url: str) -> tuple[BatchSpanProcessor, Counted]:
     """Return what sends spans to a collector, and what counts those that did not arrive."""
     # Slow to import, and only for who has a collector.
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  (slow)
 
     counted = Counted(OTLPSpanExporter(endpoint=url, timeout=TIMEOUT_SECONDS))
     return BatchSpanProcessor(counted), counted

@@ -6,7 +6,7 @@ A span is for operators and may be lost. What the law wants recorded about an ex
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
 from typing import Protocol
 
@@ -130,21 +130,30 @@ class Tracing:
         context = otel_context.set_value(CALL, span, trace.set_span_in_context(span, parent))
         return Journey(span, otel_context.set_value(_TRACING, self, context))
 
-    @contextmanager
-    def stage(self, name: str, kind: trace.SpanKind = INTERNAL) -> Iterator[None]:
+    def stage(self, name: str, kind: trace.SpanKind = INTERNAL) -> AbstractContextManager[None]:
         """Open the span of one stage below the current span, and measure it."""
-        span, begun = self._tracer.start_span(name, kind=kind), perf_counter()
-        with _attached(trace.set_span_in_context(span)):
-            try:
-                yield
-            except Exception as error:
-                if not isinstance(error, RegieError):  # a refusal is an answer
-                    span.set_status(trace.StatusCode.ERROR)
-                raise
-            finally:
-                inherit(span)  # now, since a stage may be what finds out
-                span.end()
-                self.observer.staged(name, perf_counter() - begun)
+        return _Stage(self, self._tracer, name, kind)
+
+
+class _Stage:
+    """A stage while it lasts. A class, since generators around generators cost more than the span."""
+
+    __slots__ = ("_begun", "_kind", "_name", "_span", "_token", "_tracer", "_tracing")
+
+    def __init__(self, tracing: Tracing, tracer: trace.Tracer, name: str, kind: trace.SpanKind) -> None:
+        self._tracing, self._tracer, self._name, self._kind = tracing, tracer, name, kind
+
+    def __enter__(self) -> None:
+        self._span, self._begun = self._tracer.start_span(self._name, kind=self._kind), perf_counter()
+        self._token = otel_context.attach(trace.set_span_in_context(self._span))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _where: object) -> None:
+        otel_context.detach(self._token)
+        if isinstance(error, Exception) and not isinstance(error, RegieError):  # a refusal is an answer
+            self._span.set_status(trace.StatusCode.ERROR)
+        inherit(self._span)  # now, since a stage may be what finds out
+        self._span.end()
+        self._tracing.observer.staged(self._name, perf_counter() - self._begun)
 
 
 class Journey:
@@ -181,15 +190,10 @@ class Journey:
         self.end()
 
 
-@contextmanager
-def stage(name: str, kind: trace.SpanKind = INTERNAL) -> Iterator[None]:
+def stage(name: str, kind: trace.SpanKind = INTERNAL) -> AbstractContextManager[None]:
     """Open a stage of whichever role's call this is; outside of calls, nothing."""
     tracing = otel_context.get_value(_TRACING)
-    if not isinstance(tracing, Tracing):
-        yield
-        return
-    with tracing.stage(name, kind):
-        yield
+    return tracing.stage(name, kind) if isinstance(tracing, Tracing) else nullcontext()
 
 
 @contextmanager

@@ -34,7 +34,7 @@ async def build_viewer(parts: Parts, server: HttpServer) -> ViewerWatch:
     desk = _desk(parts)
     agency = await parts.stack.enter_async_context(Agency.open(home, home.operators["viewer"], clock=clock))
     portal = await parts.stack.enter_async_context(open_portal(home, agency))
-    database = Database(agency.organisation.data / "sessions.db", TABLES)
+    database = Database(home.database("viewer", "sessions"), TABLES, owner="viewer")
     parts.stack.callback(database.close)
     try:
         app = viewer_app(settings, portal, login, StoredSessions(database, clock), clock)

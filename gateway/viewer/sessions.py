@@ -1,13 +1,12 @@
-"""Sealed sessions in the viewer's database: several viewer processes of one machine share them."""
+"""Sealed sessions in the viewer's database: every viewer process over it shares them."""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Column, Connection, delete, select
 from sqlmodel import Field
 
 from consent_ledger.clock import Clock
-from gateway.database import Database, Stored, table_of
+from gateway.database import NUMBER, Database, Stored, insert_into, table_of
 
 
 class SealedSession(Stored, table=True):
@@ -16,7 +15,7 @@ class SealedSession(Stored, table=True):
     __tablename__ = "session"
     key: bytes = Field(primary_key=True)
     sealed: bytes
-    expires_ms: int = Field(index=True)
+    expires_ms: int = Field(sa_column=Column(NUMBER, nullable=False, index=True))
 
 
 TABLES: tuple[type[Stored], ...] = (SealedSession,)
@@ -41,7 +40,7 @@ class StoredSessions:
 
         def work(connection: Connection) -> None:
             connection.execute(delete(_SESSIONS).where(_SESSIONS.c.expires_ms <= now))
-            row = insert(_SESSIONS).values(key=key, sealed=sealed, expires_ms=expires_ms)
+            row = insert_into(connection, _SESSIONS).values(key=key, sealed=sealed, expires_ms=expires_ms)
             kept = {"sealed": row.excluded.sealed, "expires_ms": row.excluded.expires_ms}
             connection.execute(row.on_conflict_do_update(index_elements=["key"], set_=kept))
 

@@ -7,55 +7,66 @@ import json
 import logging
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import structlog
 from rich.console import Console
-from rich.table import Table
 
-from gateway.cli.common import run as run_loop
-from tests.bench import audit, console, exchange, ledger, limits, tracing, viewer
-from tests.support.ledger import SIGNER
+from tests.bench import console, delivery, enrolment, entries, groups, ledger, senders, submission, tracing, viewer
+from tests.bench.report import as_json, print_table
+from tests.bench.section import Section, perform
+
+SECTIONS = (
+    Section("groups", "group operations bare", groups.measure),
+    Section("submission", "batches of 1 to 1000, and the latency of single signals", submission.measure),
+    Section("senders", "1, 8 and 64 senders at once", senders.measure),
+    Section("delivery", "from the inbox to the caller", delivery.measure),
+    Section("enrolment", "residents in two schemes", enrolment.measure),
+    Section("tracing", "the same sends with tracing and without it", tracing.measure),
+    Section("ledger", "durable decisions by callers, on SQLite and PostgreSQL; what an audit costs", ledger.measure),
+    Section("log", "proofs and verification in a log of a million leaves", ledger.proofs_and_verification),
+    Section("entries", "the same batches on logs of 10^4 to 10^6 entries; memory of the roles", entries.measure),
+    Section("viewer", "a resident's pages over 10,000 entries", viewer.measure),
+    Section("console", "the auditors' pages over a million exchanges", console.measure),
+)
+WIDTH = 120
+NAMES = [section.name for section in SECTIONS]
 
 
-def run() -> dict[str, object]:
-    """Return all figures. Everything the ledger answers is durable: SQLite with synchronous=FULL, PostgreSQL with fsync."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    with tempfile.TemporaryDirectory(prefix="regie-bench-") as name:
-        folder = Path(name)
-        figures: dict[str, object] = {"fsync_us": round(limits.fsync_seconds(folder) * 1e6, 1)}
-        figures.update(run_loop(exchange.measure(folder)))
-        figures.update(run_loop(tracing.measure(folder)))
-        figures["ledger"] = ledger.engines(folder)
-        figures |= ledger.proofs_and_verification()
-        figures["viewer"] = {"page_10000_entries": viewer.page_10000_entries(folder)}
-        figures["console"] = run_loop(console.measure(folder))
-        figures["audit"] = audit.audited_per_second(folder / ledger.FILE, SIGNER.verifier.format())
-    return figures
+def chosen(only: str) -> list[Section]:
+    """Return the sections of a list of names, in the order in which they run; all for an empty one."""
+    wanted = [name for name in only.split(",") if name]
+    unknown = sorted(set(wanted) - set(NAMES))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no section {', '.join(unknown)}: there are {', '.join(NAMES)}")
+    return [section for section in SECTIONS if section.name in wanted or not wanted]
 
 
-def rows(figures: object, name: str = "") -> list[tuple[str, str]]:
-    """Flatten figures to (name, value)."""
-    if isinstance(figures, dict):
-        return [found for key, value in figures.items() for found in rows(value, f"{name}.{key}" if name else key)]
-    return [(name, f"{figures:,}")]
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument(
+        "--quick", action="store_true", help="little of everything: does it work? Its figures mean little"
+    )
+    parser.add_argument(
+        "--only", type=chosen, default=list(SECTIONS), metavar="NAME[,NAME]", help=f"of {', '.join(NAMES)}"
+    )
+    return parser.parse_args()
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    options = parser.parse_args()
-    figures = run()
+    """Return 1 when a section failed; what the others measured is printed all the same."""
+    options = arguments()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    progress = Console(stderr=True, highlight=False, markup=False)
+    with tempfile.TemporaryDirectory(prefix="regie-bench-") as name:
+        results = perform(options.only, Path(name), quick=options.quick, say=partial(progress.print, soft_wrap=True))
     if options.json:
-        print(json.dumps(figures))
-        return 0
-    table = Table(title="Regie, durable (synchronous=FULL), all roles in one process; ratio 1 is the bare limit")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    for name, value in rows(figures):
-        table.add_row(name, value)
-    Console().print(table)
-    return 0
+        print(json.dumps(as_json(results)))
+    else:
+        print_table(results, Console(width=None if sys.stdout.isatty() else WIDTH))
+    return 1 if results.errors else 0
 
 
 if __name__ == "__main__":

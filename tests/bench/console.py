@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 from pathlib import Path
@@ -17,6 +16,7 @@ from gateway.auditor.index.follow import Follower
 from gateway.auditor.index.writer import Writer
 from gateway.auditor.pages import exchanges, overview
 from gateway.database import Database
+from tests.bench.section import Bench, Figures
 from tests.support.auditlog import DAY, SIGNER, FakeLog
 
 EXCHANGES = 1_000_000
@@ -57,32 +57,34 @@ def fill(connection: Connection, number: int, seed: int = 5) -> None:
         writer.write(connection, changes)
 
 
-async def measure(folder: Path) -> dict[str, object]:
+async def measure(bench: Bench) -> Figures:
     """Return milliseconds of the slower questions, of three tries the median, and entries followed a second."""
-    database = Database(folder / "audit.db", tables.TABLES)
+    number = bench.pick(EXCHANGES, EXCHANGES // 100)
+    database = Database(bench.folder / "audit.db", tables.TABLES)
     try:
         began = perf_counter()
-        await database.run(lambda connection: fill(connection, EXCHANGES))
+        await database.run(lambda connection: fill(connection, number))
         filled = perf_counter() - began
-        return {
-            "exchanges": EXCHANGES,
-            "fill_per_s": round(EXCHANGES / filled),
+        figures = {
+            "exchanges": number,
+            "fill_per_s": round(number / filled),
             "a1_ms": await _median(database, lambda connection: overview._read(connection, Filter(), DAY)),
-            "a2_ms": await _slowest(database),
-            "follow_per_s": await _followed(folder),
+            "a2_ms": await _slowest(database, number),
+            "follow_per_s": await _followed(bench.folder),
         }
     finally:
         database.close()
+    return {"console": figures}
 
 
-async def _slowest(database: Database) -> float:
+async def _slowest(database: Database, number: int) -> float:
     """A2 in the ways that could be slow: nothing chosen, a rare reason, one resident, a page far back."""
     asked = [
         (Filter(), None),
-        (Filter(), EXCHANGES // 2),
+        (Filter(), number // 2),
         (Filter(reden=int(pb.REASON_PURPOSE_PROHIBITED)), None),
-        (Filter(van=ROUTES[0][0], stand="refused"), EXCHANGES // 3),
-        (Filter(bewoner=EXCHANGES // 2), None),
+        (Filter(van=ROUTES[0][0], stand="refused"), number // 3),
+        (Filter(bewoner=number // 2), None),
     ]
     return max([await _median(database, lambda c, a=a: exchanges._read(c, *a)) for a in asked])
 
@@ -110,10 +112,3 @@ async def _followed(folder: Path) -> int:
         return round(FOLLOWED / (perf_counter() - began))
     finally:
         database.close()
-
-
-if __name__ == "__main__":
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as name:
-        print(asyncio.run(measure(Path(name))))

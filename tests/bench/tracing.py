@@ -9,19 +9,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
-from consent_ledger.clock import system_clock
-from gateway.directory.founding import found_home
 from gateway.sdk.agency import Agency
-from gateway.town.participants import LAMPJE, TOWN, ZONNEVEEN
-from tests.bench.exchange import PATH, PURPOSE, Cost, busy_seconds, prepare, row
+from gateway.town.participants import LAMPJE
+from tests.bench.limits import Cost
+from tests.bench.section import Bench, Figures
+from tests.bench.sending import costing, send
+from tests.bench.town import PATH, filling, found, person, row
 from tests.support.command import Regie, served
 
-LIMIT = 1.15
 PEOPLE = 1_000
 ROUNDS = {"batch_1000": (1_000, 1, 9), "single": (1, 40, 9)}
 """Signals in a send, sends in a row, and how often both sides do that."""
+QUICK = {"batch_1000": (1_000, 1, 1), "single": (1, 5, 1)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,14 @@ class Side:
 
     async def send(self, rows: int, times: int, round_: int) -> Cost:
         """Send; nothing of it was ever sent before."""
-        begun, used = perf_counter(), busy_seconds(self.servers)
-        for number in range(times):
-            sent = [row((number * rows + at) % PEOPLE, round_ * times + number) for at in range(rows)]
-            summary = await self.agency.sender().send(sent, purpose=PURPOSE, recipient=ZONNEVEEN.oin)
-            assert summary.counts["probeer_later"] == 0, summary
-        return Cost(perf_counter() - begun, busy_seconds(self.servers) - used)
+
+        async def sends() -> None:
+            for number in range(times):
+                await send(
+                    self.agency, [row((number * rows + at) % PEOPLE, round_ * times + number) for at in range(rows)]
+                )
+
+        return await costing(self.servers, sends)
 
 
 @contextmanager
@@ -55,11 +57,12 @@ def tracing(wanted: bool) -> Iterator[None]:
 @asynccontextmanager
 async def side(folder: Path, wanted: bool) -> AsyncIterator[Side]:
     """A town that traces, or not."""
-    home = found_home(folder / f"traced-{wanted}", TOWN, system_clock, demo=True)
+    home = found(folder / f"traced-{wanted}")
+    with filling(home) as writer:
+        writer.agree(LAMPJE.oin, [person(number) for number in range(PEOPLE)])
     async with AsyncExitStack() as stack:
         with tracing(wanted):
             server = stack.enter_context(served(Regie(home.folder), *PATH))
-            await prepare(home, PEOPLE)
             yield Side(await stack.enter_async_context(Agency.open(home, LAMPJE.oin)), server.process)
 
 
@@ -68,13 +71,12 @@ def _ratio(without: list[float], with_: list[float]) -> float:
     return round(statistics.median(b / a for a, b in zip(without, with_, strict=True)), 3)
 
 
-async def measure(folder: Path) -> dict[str, object]:
+async def measure(bench: Bench) -> Figures:
     """Return ``cost``: processor time of all parties with tracing to that without, and the same of the clock."""
-    os.environ.setdefault("REGIE_SENDER_REFUSALS_PER_HOUR", "10000000")
-    figures: dict[str, object] = {}
+    figures: Figures = {}
     round_ = 0
-    async with side(folder, wanted=False) as without, side(folder, wanted=True) as with_:
-        for name, (rows, times, repeats) in ROUNDS.items():
+    async with side(bench.folder, wanted=False) as without, side(bench.folder, wanted=True) as with_:
+        for name, (rows, times, repeats) in bench.pick(ROUNDS, QUICK).items():
             pairs = []
             for number in range(repeats + 1):
                 round_ += 1
@@ -86,4 +88,4 @@ async def measure(folder: Path) -> dict[str, object]:
                 "cost": _ratio([a.busy for a, _ in pairs], [b.busy for _, b in pairs]),
                 "clock_cost": _ratio([a.wall for a, _ in pairs], [b.wall for _, b in pairs]),
             }
-    return {"tracing": {**figures, "limit": LIMIT}}
+    return {"tracing": {"cost": figures["batch_1000"]["cost"], **figures}}

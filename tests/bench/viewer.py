@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import statistics
 from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
 from time import perf_counter
 
 import httpx2
 
+from tests.bench.section import Bench, Figures
 from tests.support.ledger import SUPPLIER
 from tests.support.longrecord import long_record
 from tests.support.portal import MemoryPortal
@@ -24,7 +24,7 @@ PAGES = {
     "download": "/mijn/download",
     "erasing": "/mijn/wissen",
 }
-TIMES = 40
+TIMES = (40, 3)
 
 
 async def _visitor(stack: AsyncExitStack, portal: MemoryPortal) -> httpx2.AsyncClient:
@@ -45,13 +45,13 @@ async def _seconds(browser: httpx2.AsyncClient, path: str) -> float:
     return perf_counter() - begun
 
 
-async def _pages(portals: dict[int, MemoryPortal]) -> dict[str, dict[str, float]]:
+async def _pages(portals: dict[int, MemoryPortal], times: int) -> dict[str, dict[str, float]]:
     figures = {}
     async with AsyncExitStack() as stack:
         browsers = {entries: await _visitor(stack, portal) for entries, portal in portals.items()}
         for name, path in PAGES.items():
             runs: dict[int, list[float]] = {FEW: [], MANY: []}
-            for turn in range(TIMES + 1):
+            for turn in range(times + 1):
                 # In turns: machines drift.
                 for entries, browser in browsers.items():
                     seconds = await _seconds(browser, path)
@@ -62,10 +62,9 @@ async def _pages(portals: dict[int, MemoryPortal]) -> dict[str, dict[str, float]
     return figures
 
 
-def page_10000_entries(folder: Path) -> dict[str, object]:
+def measure(bench: Bench) -> Figures:
     """Return for each page its median time and the ratio to that of a short record; ``ratio`` is the worst of them."""
-
     with ExitStack() as stack:
-        portals = {entries: stack.enter_context(long_record(folder, entries)) for entries in (FEW, MANY)}
-        pages = asyncio.run(_pages(portals))
-    return {**pages, "ratio": max(page["ratio"] for page in pages.values())}
+        portals = {entries: stack.enter_context(long_record(bench.folder, entries)) for entries in (FEW, MANY)}
+        pages = asyncio.run(_pages(portals, bench.pick(*TIMES)))
+    return {"viewer": {"page_10000_entries": {**pages, "ratio": max(page["ratio"] for page in pages.values())}}}

@@ -305,7 +305,7 @@ async def test_trees_of_every_size(verifier):
         assert index == 0
         return b"".join(leaves[:width])
 
-    text = lambda data: base64.b64encode(data).decode()  # noqa: E731
+    text = lambda data: base64.b64encode(data).decode()  # noqa: E731  (one line)
     cases = []
     for size in range(1, 21):
         for index in range(size):

@@ -1,5 +1,6 @@
 """fsck, replay and rebuild on PostgreSQL: the same lives as in a file give the same answers, and damage the same names."""
 
+import psycopg
 import pytest
 
 from consent_ledger.errors import RegieError
@@ -109,8 +110,6 @@ def test_damage_is_named_and_what_is_a_projection_is_rebuilt(moved, statement, t
 
 def tamper_as_writer(server, name):
     """The triggers are back: also the owner cannot change the log by mistake."""
-    import psycopg  # noqa: PLC0415
-
     with psycopg.connect(server.uri(name, OWNER)) as connection:
         try:
             connection.execute("DELETE FROM tile")

@@ -10,7 +10,8 @@ from consent_ledger.hashing import header_hash
 from consent_ledger.service.ports import LedgerCrypto
 from gateway.crypto import group, hpke
 from gateway.crypto.ledger_side import LedgerSide
-from tests.support.ledger import LEDGER, FakeCrypto, element, public_key
+from tests.support.ledger import LEDGER, element, public_key
+from tests.support.ledger_crypto import FakeCrypto
 
 SIGNING = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PRIVATE = hpke.PrivateKey.from_bytes(hpke.generate(os.urandom))

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from consent_ledger.hashing import header_hash
+from consent_ledger.hashing import header_hash, sha256
 from consent_ledger.v1 import decisions_pb2
 from consent_ledger.v1.batch_pb2 import BatchHeader
 from consent_ledger.verify import verify_database
@@ -90,12 +90,6 @@ class Town:
         ).SerializeToString()
         key = signatures.signing_key(self.home.organisation(signer or oin).key("sign"))
         return decisions_pb2.SignedPull(pull=pull, signature=signatures.sign(key, b"regie/s/pull/v1", sha256(pull)))
-
-
-def sha256(data):
-    from hashlib import sha256 as digest  # noqa: PLC0415
-
-    return digest(data).digest()
 
 
 @pytest.fixture

@@ -10,14 +10,16 @@ import asyncio
 import contextlib
 import itertools
 import json
+import math
 import random
 import signal
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from consent_ledger.clock import system_clock
 from consent_ledger.log.checkpoint import open_checkpoint
@@ -29,13 +31,25 @@ from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.verify import verify_database
 from tests.hammer.replica import UNREACHABLE
 from tests.support.ledger import SIGNER, first_events
-from tests.support.postgres import Server
+from tests.support.postgres import READER, Server
 
 ROOT = Path(__file__).resolve().parents[2]
 _ANSWER_SECONDS = 20.0
 _SIGNALS = (1, 1, 1, 2, 5, 40)
 AGAIN = 0.05
 """How many of the answered requests are asked once more, anywhere."""
+
+
+class Database(Protocol):
+    """Where the ledger is."""
+
+    def uri(self, database: str, role: str = ...) -> str:
+        """Return the address of a database as one of its roles."""
+        ...
+
+    def execute(self, sql: str) -> list[tuple[object, ...]]:
+        """Run one statement as superuser."""
+        ...
 
 
 class NoAnswerError(Exception):
@@ -130,7 +144,7 @@ class Replica:
 class Hammer:
     """A run: what was answered, and what was done to the replicas meanwhile."""
 
-    server: Server
+    server: Database
     name: str
     rng: random.Random
     replicas: list[Replica]
@@ -139,11 +153,14 @@ class Hammer:
     done: Counter[str] = field(default_factory=Counter)
     longest_ms: int = 0
     verified: int = 0
+    until: float = math.inf  # monotonic; then callers finish what they began
+    reader: str = READER
+    newest: float = -math.inf  # when the newest of the answered requests was made
     _batches: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
-    async def caller(self, until: float) -> None:
+    async def caller(self) -> None:
         """Ask batch after batch; each until it is answered."""
-        while monotonic() < until:
+        while monotonic() < self.until:
             request = {
                 "batch": next(self._batches),
                 "created_ms": system_clock(),
@@ -151,6 +168,7 @@ class Hammer:
             }
             begun = monotonic()
             self._remember(request, await self._insist(request))
+            self.newest = max(self.newest, begun)
             self.longest_ms = max(self.longest_ms, int(1_000 * (monotonic() - begun)))
             if self.rng.random() < AGAIN:
                 self._remember(request, await self._insist(request))
@@ -174,9 +192,9 @@ class Hammer:
         assert open_checkpoint(known, [SIGNER.verifier]) == signed, f"two roots were signed for size {signed.size}"
         assert signed.size > max(before), "an answer before its checkpoint"
 
-    async def torment(self, until: float, *, crashes: bool) -> None:
+    async def torment(self, server: Server, *, crashes: bool) -> None:
         """Kill, stop and cut at random, with pauses in which something gets done."""
-        while monotonic() < until:
+        while monotonic() < self.until:
             await asyncio.sleep(self.rng.uniform(0.3, 2.5))
             victim = self.rng.choice(self.replicas)
             what = self.rng.choices(["killed", "cut", "frozen", "crashed"], [6, 3, 2, 1 if crashes else 0])[0]
@@ -190,8 +208,8 @@ class Hammer:
                 await asyncio.sleep(self.rng.uniform(0.1, 1.0))
                 victim.signal(signal.SIGCONT)
             else:
-                await asyncio.to_thread(self.server.stop, signal.SIGQUIT)
-                await asyncio.to_thread(self.server.start)
+                await asyncio.to_thread(server.stop, signal.SIGQUIT)
+                await asyncio.to_thread(server.start)
 
     def _cut(self) -> None:
         self.server.execute(
@@ -199,14 +217,14 @@ class Hammer:
             f"AND datname = '{self.name}' AND random() < 0.7"
         )
 
-    async def watch(self, until: float) -> None:
+    async def watch(self) -> None:
         """Read like a stranger: every head that is seen goes on from the one that was seen before."""
-        while monotonic() < until:
+        while monotonic() < self.until:
             await asyncio.to_thread(self._look, [*self.checkpoints.values()][-3:])
             await asyncio.sleep(0.1)
 
     def _look(self, seen: list[str]) -> None:
-        reader = open_for_reading(self.server.uri(self.name, "regie_reader"))
+        reader = open_for_reading(self.server.uri(self.name, self.reader))
         try:
             with reader.snapshot() as snapshot:
                 signed = open_checkpoint(snapshot.head().checkpoint, [SIGNER.verifier])
@@ -223,7 +241,7 @@ class Hammer:
 
     def check(self) -> int:
         """Check the whole log against everything that was answered; returns its size."""
-        location = self.server.uri(self.name, "regie_reader")
+        location = self.server.uri(self.name, self.reader)
         report = verify_database(location, SIGNER.verifier.format())
         given = [index for indices in self.answers.values() for index in indices]
         assert len(given) == len(set(given)), "an index was given twice"
@@ -252,20 +270,26 @@ async def hammer(server: Server, seconds: float, callers: int, seed: int, *, cra
     create_ledger(location, SIGNER, first_events(), system_clock)
     replicas = [Replica(location, server.folder / f"replica-{name}-{number}") for number in range(2)]
     run = Hammer(server, name, random.Random(seed), replicas)
-    until = monotonic() + seconds
+    run.until = monotonic() + seconds
+    async with traffic(run, callers) as work:
+        await run.torment(server, crashes=crashes)
+        await asyncio.wait(work)
+    await asyncio.to_thread(run.check)
+    return run
+
+
+@contextlib.asynccontextmanager
+async def traffic(run: Hammer, callers: int) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Run replicas, callers and a watcher, of which the last two end by ``run.until``; whatever fails ends all."""
     try:
-        async with asyncio.TaskGroup() as tasks:  # whatever fails first ends all of them
-            lives = [tasks.create_task(replica.live()) for replica in replicas]
-            work = [tasks.create_task(run.caller(until)) for _ in range(callers)]
-            work += [tasks.create_task(run.torment(until, crashes=crashes)), tasks.create_task(run.watch(until))]
-            await asyncio.wait(work)
+        async with asyncio.TaskGroup() as tasks:
+            lives = [tasks.create_task(replica.live()) for replica in run.replicas]
+            yield [*(tasks.create_task(run.caller()) for _ in range(callers)), tasks.create_task(run.watch())]
             for life in lives:
                 life.cancel()
     finally:
-        for replica in replicas:
+        for replica in run.replicas:
             replica.signal(signal.SIGCONT)
             replica.kill()
             if replica.process is not None:
                 await replica.process.wait()
-    await asyncio.to_thread(run.check)
-    return run

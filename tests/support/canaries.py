@@ -96,7 +96,7 @@ class Flock:
     def at(self, *, hour):
         """Make it that many hours after the coming midnight: the ledger's clock never goes back."""
         now = system_clock()
-        self.later_ms = (now // DAY_MS + 1) * DAY_MS + hour * 3_600_000 - now
+        self.later_ms = max(self.later_ms, (now // DAY_MS + 1) * DAY_MS + hour * 3_600_000 - now)
 
     def break_closing_key(self, oin):
         self.put_key(oin, "closing", f"{random.getrandbits(250):064x}")

@@ -108,7 +108,7 @@ def serve(regie: Regie, *roles: str, log: Path | None = None) -> Server:
     if not line:
         process.wait()
         raise AssertionError(f"regie serve ended with {process.returncode}:\n{log.read_text()[-2000:]}")
-    assert json.loads(line), line
+    assert json.loads(line).get("ready"), f"{line}\n{log.read_text()[-2000:]}"
     return Server(process, log)
 
 

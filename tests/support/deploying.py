@@ -36,6 +36,12 @@ def keys_of(service: str) -> set[str]:
     return {*KEYS_OF[role_of(service)], "tls", *more.get(service, ())}  # type: ignore[index]
 
 
+def variables(path: Path) -> dict[str, str]:
+    """Return the variables of a file as systemd's EnvironmentFile reads it."""
+    lines = path.read_text("utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
 def registry_hosts(text: str) -> list[str]:
     """Return what looks like a host that images or packages come from."""
     return [found for found in _HOST.findall(text) if not found.endswith(_API_GROUPS)]

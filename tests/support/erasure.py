@@ -1,14 +1,28 @@
 """Erasing in a test's ledger, and looking at its raw files."""
 
+from dataclasses import dataclass
+
 from consent_ledger.events import erased_indices, parse_leaf
 from consent_ledger.hashing import sha256
 from consent_ledger.v1 import consents_pb2 as consents
 from consent_ledger.v1 import events_pb2 as pb
-from consent_ledger.writing.announce import Announcing
+from consent_ledger.writing.announce import Announcing, announce
 from consent_ledger.writing.erase import EraseWork
 from tests.support.ledger import ARREARS, LEDGER, Ledger, element, sign, subject
 
 AT_ONCE = Announcing(people=1)
+
+
+@dataclass(frozen=True)
+class AnnounceWork:
+    """Announces what is due, and nothing else; the answer is how many entries."""
+
+    when: Announcing
+    weight: int = 512
+
+    def apply(self, tx):
+        count = announce(tx, self.when)
+        return lambda _sealed: count
 
 
 def erase_request(person: str, created_ms: int, purposes=(ARREARS,), number: int = 1) -> consents.EraseRequest:

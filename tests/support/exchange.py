@@ -92,7 +92,7 @@ class Wire:
         self.traces: list[str] = []  # trace ids of the requests
 
     def unary_unary(self, method, request_serializer, response_deserializer, **_):
-        async def call(request, timeout=None, metadata=()):  # noqa: ASYNC109
+        async def call(request, timeout=None, metadata=()):  # noqa: ASYNC109 - gRPC's name
             self.requests.append(request)
             self.traces.append(dict(metadata).get("traceparent", "--").split("-")[1])
             try:
@@ -121,7 +121,7 @@ class Ledger:
     released: list[bytes] = field(default_factory=list)
     acknowledged: list[bytes] = field(default_factory=list)
 
-    async def Decide(self, request, _context):  # noqa: N802
+    async def Decide(self, request, _context):  # noqa: N802 - gRPC's name
         self._answer_or_not()
         hh = self.world.ledger.header_hash(request.header)
         if hh not in self.answers:
@@ -143,7 +143,7 @@ class Ledger:
             self.answers[hh] = decisions_pb2.DecideResponse(decision_list=decisions, signature=signature)
         return self.answers[hh]
 
-    async def Release(self, request, _context):  # noqa: N802
+    async def Release(self, request, _context):  # noqa: N802 - gRPC's name
         self._answer_or_not()
         pull = decisions_pb2.Pull.FromString(request.pull.pull)
         self.released.append(pull.header_hash)
@@ -151,12 +151,12 @@ class Ledger:
         signature = self.world.ledger.sign(recipient_side.LABEL_RELEASE, sha256(statement))
         return decisions_pb2.ReleaseResponse(sealed=b"sealed", statement=statement, signature=signature)
 
-    async def Acknowledge(self, request, _context):  # noqa: N802
+    async def Acknowledge(self, request, _context):  # noqa: N802 - gRPC's name
         self._answer_or_not()
         self.acknowledged.append(request.acknowledgement)
         return decisions_pb2.AcknowledgeResponse()
 
-    async def ReportOutcome(self, _request, _context):  # noqa: N802
+    async def ReportOutcome(self, _request, _context):  # noqa: N802 - gRPC's name
         self._answer_or_not()
         return decisions_pb2.ReportOutcomeResponse(log_index=42)
 
@@ -199,13 +199,13 @@ class Town:
 
     def start(self) -> None:
         world, means = self.world, Means(self.settings, lambda: self.now, self.pool, os.urandom)
-        registry = lambda: self.directory  # noqa: E731
+        registry = lambda: self.directory  # noqa: E731  (one line)
         self.pseudonyms_db = Database(self.folder / "pseudonyms.db", stores.TABLES)
         self.gateway_db = Database(self.folder / "gateway.db", tables.TABLES)
         second_keys = EvaluatorKeys(PSEUDONYMS, world.master2, world.sign[PSEUDONYMS])
         first_keys = EvaluatorKeys(GATEWAY, world.master1, world.sign[GATEWAY])
-        gateway = lambda _: self.directory.participant(GATEWAY)  # noqa: E731
-        caller = lambda _: self.directory.participant(self.caller)  # noqa: E731
+        gateway = lambda _: self.directory.participant(GATEWAY)  # noqa: E731  (one line)
+        caller = lambda _: self.directory.participant(self.caller)  # noqa: E731  (one line)
         self.second = SecondEvaluator(second_keys, world.t2, self.pseudonyms_db, registry, gateway, means=means)
         self.to_second, self.to_ledger = Wire(self.second), Wire(self.ledger)
         self.doorbell = Doorbell()

@@ -18,7 +18,6 @@ from tests.support.ledger import (
     LEDGER,
     NOW,
     VIEWER,
-    FakeCrypto,
     Ledger,
     change,
     element,
@@ -28,6 +27,7 @@ from tests.support.ledger import (
     pull,
     sign,
 )
+from tests.support.ledger_crypto import FakeCrypto
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

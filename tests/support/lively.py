@@ -23,7 +23,9 @@ from tests.support.ledger import (
     Ledger,
     Time,
     change,
+    decide_work,
     grant,
+    header,
     held,
     record_work,
     scope,
@@ -203,8 +205,6 @@ class Lively:
         self.ledger.ask(day[2], CITY)
 
     def _asked(self, person: str, sender: str = SUPPLIER):
-        from tests.support.ledger import decide_work, header  # noqa: PLC0415
-
         self.batch += 1
         return self.ledger.sequencer.submit(
             decide_work([person], header(self.batch, sender=sender, now_ms=self.ledger.clock()))

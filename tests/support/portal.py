@@ -38,13 +38,13 @@ from tests.support.ledger import (
     SUPPLIER,
     VIEWER,
     Counter,
-    FakeCrypto,
     Ledger,
     Time,
     element,
     first_events,
     grant,
 )
+from tests.support.ledger_crypto import FakeCrypto
 from tests.support.ledger_services import Context
 
 __all__ = ["ANNA", "BEN", "BY_DESK", "BY_WEB", "MemoryPortal", "Sent", "grant"]
@@ -74,7 +74,7 @@ class MemoryPortal:
         self._batch = 0
         self._pool = ThreadPoolExecutor(1)
         self._texts: dict[bytes, str] = {}
-        viewer = lambda _context: self.ledger.sequencer.registry.participant(VIEWER)  # noqa: E731
+        viewer = lambda _context: self.ledger.sequencer.registry.participant(VIEWER)  # noqa: E731  (one line)
         self._service = ConsentService(self.ledger.sequencer, FakeCrypto(), self.clock, self._pool, viewer)
         self._log = LogService(self.ledger.sequencer, self._pool, viewer)
 

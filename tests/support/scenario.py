@@ -252,7 +252,7 @@ class Town:
         """The log verifies, every row beside it is explained, every decision is that of the rules, and all receipts hold."""
         database = self.home.operator("ledger").data / "ledger.db"
         key = self.home.log_verifier_key
-        assert fsck(database, key).count == 0
+        assert fsck(database, key, clock=self.clock).count == 0
         assert replay(database, key).broken == 0
         for delivery in self.delivered:
             verify_receipt(delivery.receipt, key)

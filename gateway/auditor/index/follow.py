@@ -318,4 +318,4 @@ def _finding(
 ) -> None:
     columns = "found_ms, kind, idx, old_size, old_root, checkpoint, stops"
     values: tuple[Any, ...] = (now_ms, kind, index, at.head_size if at else 0, at.head_root if at else b"", note, stops)
-    connection.exec_driver_sql(f"INSERT INTO finding ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)  # noqa: S608
+    connection.exec_driver_sql(f"INSERT INTO finding ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)  # noqa: S608  (columns are ours)

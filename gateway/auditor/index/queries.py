@@ -220,7 +220,7 @@ def _rows(connection: Connection, indices: list[int]) -> list[Exchange]:
         return []
     columns = ", ".join(f"exchange.{column}" for column in _COLUMNS)
     query = (
-        f"SELECT {columns}, cell.day, cell.reason, cell.state, route.sender, route.recipient, route.purpose, "  # noqa: S608
+        f"SELECT {columns}, cell.day, cell.reason, cell.state, route.sender, route.recipient, route.purpose, "  # noqa: S608  (columns are ours)
         "route.version, route.items FROM exchange JOIN cell ON cell.id = exchange.cell "
         f"JOIN route ON route.id = cell.route WHERE exchange.idx IN ({', '.join('?' * len(indices))}) "
         "ORDER BY exchange.idx DESC"

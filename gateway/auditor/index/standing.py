@@ -56,7 +56,7 @@ class Open(NamedTuple):
 def state(connection: Connection) -> State:
     """Return how far the index is; before the first round, nothing."""
     columns = ", ".join(State._fields[:10])
-    row = connection.exec_driver_sql(f"SELECT {columns} FROM progress WHERE id = 1").one_or_none()  # noqa: S608
+    row = connection.exec_driver_sql(f"SELECT {columns} FROM progress WHERE id = 1").one_or_none()  # noqa: S608  (columns are ours)
     stopped = connection.exec_driver_sql("SELECT kind FROM finding WHERE stops ORDER BY id DESC LIMIT 1").scalar()
     unopenable = connection.exec_driver_sql("SELECT count(*) FROM finding WHERE kind = 'unopenable'").scalar_one()
     return State(*(row or ()))._replace(stopped=stopped or "", unopenable=unopenable)

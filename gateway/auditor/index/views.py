@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from sqlalchemy import Connection
+
+from gateway.auditor.index.fold import Looked
 
 PAGE = 100
 
 
-class View(NamedTuple):
-    """An auditor looked at something."""
-
-    idx: int
-    time_ms: int
-    auditor: str
-    person: str
-    matter: str
-    page: str
-    act: int
-    query: bytes
-    about_idx: int | None
-
-
-def views(connection: Connection, person: str = "", before: int | None = None, most: int = PAGE) -> list[View]:
+def views(connection: Connection, person: str = "", before: int | None = None, most: int = PAGE) -> list[Looked]:
     """Return who looked, newest first; of one person if that is given."""
-    columns = ", ".join(View._fields)
+    columns = ", ".join(Looked._fields)
     where = "idx < ? AND person = ?" if person else "idx < ?"
     values = (2**62 if before is None else before, *((person,) if person else ()), most)
     query = f"SELECT {columns} FROM access WHERE {where} ORDER BY idx DESC LIMIT ?"  # noqa: S608  (columns are ours)
-    return [View(*row) for row in connection.exec_driver_sql(query, values)]
+    return [Looked(*row) for row in connection.exec_driver_sql(query, values)]
 
 
 def per_person(connection: Connection) -> list[tuple[str, int, int, int]]:

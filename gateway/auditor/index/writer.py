@@ -110,7 +110,7 @@ class Writer:
         for some in _parts(gone.indices):
             marks = ", ".join("?" * len(some))
             lost = Counter(
-                connection.exec_driver_sql(f"SELECT cell FROM exchange WHERE idx IN ({marks})", some).scalars()  # noqa: S608
+                connection.exec_driver_sql(f"SELECT cell FROM exchange WHERE idx IN ({marks})", some).scalars()  # noqa: S608  (question marks)
             )
             _many(
                 connection, "UPDATE cell SET erased = erased + ? WHERE id = ?", [(n, cell) for cell, n in lost.items()]
@@ -119,7 +119,7 @@ class Writer:
                 *(("exchange", "idx"), ("followed", "exchange"), ("followed", "released_idx")),
                 *(("about", "idx"), ("act", "idx"), ("task", "idx"), ("access", "idx")),
             ):
-                connection.exec_driver_sql(f"DELETE FROM {table} WHERE {column} IN ({marks})", some)  # noqa: S608
+                connection.exec_driver_sql(f"DELETE FROM {table} WHERE {column} IN ({marks})", some)  # noqa: S608  (our own names)
 
 
 _EXCHANGE = (
@@ -159,11 +159,11 @@ def _load(connection: Connection, rows: dict[int, dict[str, Any]], moved: Sequen
     """Read the earlier decisions that something is said of; return decisions by the releases that are known."""
     released: dict[int, int] = {}
     for some in _parts([move.named for move in moved if move.by_release]):
-        query = f"SELECT released_idx, exchange FROM followed WHERE released_idx IN ({', '.join('?' * len(some))})"  # noqa: S608
+        query = f"SELECT released_idx, exchange FROM followed WHERE released_idx IN ({', '.join('?' * len(some))})"  # noqa: S608  (question marks)
         released.update((row[0], row[1]) for row in connection.exec_driver_sql(query, some))
     wanted = {move.named for move in moved if not move.by_release} | set(released.values())
     for some in _parts(sorted(wanted - rows.keys())):
-        query = f"SELECT {', '.join(_EXCHANGE)} FROM exchange WHERE idx IN ({', '.join('?' * len(some))})"  # noqa: S608
+        query = f"SELECT {', '.join(_EXCHANGE)} FROM exchange WHERE idx IN ({', '.join('?' * len(some))})"  # noqa: S608  (columns are ours)
         for found in connection.exec_driver_sql(query, some):
             rows[found[0]] = dict(zip(_EXCHANGE, found, strict=True))
     return released

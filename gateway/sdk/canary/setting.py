@@ -20,8 +20,6 @@ from gateway.sdk.enrolment import enrolment_database
 from gateway.sdk.evaluation import CHUNK, RowEvaluator
 from gateway.sdk.rows import MONTHS, ChoiceRow
 
-MOST_PER_CARD = 20
-
 
 @dataclass(frozen=True, slots=True)
 class WrittenCard:

@@ -116,7 +116,7 @@ def test_each_reason(reason, request_, before, by, date_ms):
 def test_every_reason_that_decide_can_give_is_in_the_table():
     """LEDGER_UNAVAILABLE is the only one that is never decided: who cannot decide says it."""
     never = {"UNSPECIFIED", "LEDGER_UNAVAILABLE"}
-    assert {row[0] for row in TABLE} == {n.removeprefix("REASON_") for n in pb.Reason.keys()} - never  # noqa: SIM118
+    assert {row[0] for row in TABLE} == {n.removeprefix("REASON_") for n in pb.Reason.keys()} - never  # noqa: SIM118  (no mapping)
 
 
 def test_the_first_match_wins_in_the_order_of_the_codes():
@@ -200,7 +200,7 @@ def test_recipient_with_declared_channels_must_have_one_that_is_wanted():
         oin=CITY, kind=pb.PARTICIPANT_KIND_MUNICIPALITY, name="Stad", channels=[pb.CHANNEL_TELEFOON]
     )
     changed = REGISTRY.apply(999, pb.PublicEvent(sequence=REGISTRY.sequence + 1, participant_registered=who))
-    wants = lambda *channels: state(contact=Contact(60, channels=channels))  # noqa: E731
+    wants = lambda *channels: state(contact=Contact(60, channels=channels))  # noqa: E731  (one line)
     assert said(decide(changed, wants(pb.CHANNEL_EMAIL), ASK, NOW)) == "RECEIVER_CANNOT_HONOUR"
     assert said(decide(changed, state(), ASK, NOW)) == "RECEIVER_CANNOT_HONOUR"  # letter only, until chosen
     assert said(decide(changed, wants(pb.CHANNEL_EMAIL, pb.CHANNEL_TELEFOON), ASK, NOW)) == "ALLOWED"

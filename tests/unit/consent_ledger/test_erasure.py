@@ -13,8 +13,8 @@ from consent_ledger.v1 import decisions_pb2 as decisions
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.verify import verify_database
 from consent_ledger.writing.afterwards import AcknowledgeWork, OutcomeWork
-from consent_ledger.writing.announce import AnnounceWork, Announcing
-from tests.support.erasure import AT_ONCE, announced, erase, erase_request, erase_work, erased, files
+from consent_ledger.writing.announce import Announcing
+from tests.support.erasure import AT_ONCE, AnnounceWork, announced, erase, erase_request, erase_work, erased, files
 from tests.support.ledger import (
     ARREARS,
     CITY,

@@ -19,9 +19,9 @@ from consent_ledger.v1 import consents_pb2 as consents
 from consent_ledger.v1 import events_pb2 as pb
 from consent_ledger.verify import verify_database
 from consent_ledger.verify.fsck import fsck
-from consent_ledger.writing.announce import AnnounceWork, Announcing
+from consent_ledger.writing.announce import Announcing
 from consent_ledger.writing.retention import Sweep, SweepWork
-from tests.support.erasure import announced, erase
+from tests.support.erasure import AnnounceWork, announced, erase
 from tests.support.ledger import (
     ARREARS,
     OTHER_SUPPLIER,

@@ -6,7 +6,8 @@ from consent_ledger.hashing import sha256
 from consent_ledger.v1 import consents_pb2 as consents
 from consent_ledger.v1 import events_pb2 as pb
 from tests.support.erasure import announced, erase_request
-from tests.support.ledger import ARREARS, GATEWAY, INCOME, NOW, VIEWER, FakeCrypto, change, element, grant, header
+from tests.support.ledger import ARREARS, GATEWAY, INCOME, NOW, VIEWER, change, element, grant, header
+from tests.support.ledger_crypto import FakeCrypto
 from tests.support.ledger_services import Context, Services, refused, request_for, sign_key
 
 

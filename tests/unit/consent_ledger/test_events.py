@@ -20,6 +20,7 @@ from consent_ledger.events import (
     private_digest,
     public_entry,
 )
+from consent_ledger.hashing import hmac_sha256
 from consent_ledger.state import EMPTY
 from consent_ledger.storage.rows import SubjectRow
 from consent_ledger.v1 import events_pb2 as pb
@@ -131,3 +132,8 @@ def test_the_fast_private_part_is_what_protobuf_writes(seq, first, reason, decid
     slow = pb.PrivatePart(nonce=nonce, links=[link], reason=reason, decided_by=decided_by)
     fast = private_part(nonce, subject_id, SubjectRow(seq, last, EMPTY), Decision(reason, tuple(decided_by)))
     assert fast == slow.SerializeToString(deterministic=True)
+
+
+@given(st.binary(max_size=130), st.binary(max_size=300))
+def test_hmac_is_that_of_the_library(key, message):
+    assert hmac_sha256(key, message) == hmac.digest(key, message, "sha256")

@@ -14,7 +14,7 @@ from consent_ledger.service.records import record_of
 from consent_ledger.service.summary import summary_of
 from consent_ledger.storage.reader import Snapshot
 from consent_ledger.v1 import consents_pb2 as pb
-from consent_ledger.v1 import events_pb2
+from consent_ledger.v1 import decisions_pb2, events_pb2
 from consent_ledger.verify.receipt import verify_receipt
 from consent_ledger.writing.afterwards import OutcomeWork
 from tests.support.ledger import (
@@ -60,8 +60,6 @@ def counted(monkeypatch):
 
 
 async def report(services, hh):
-    from consent_ledger.v1 import decisions_pb2  # noqa: PLC0415
-
     said = decisions_pb2.OutcomeReport(position=0, offer="gesprek", channel=events_pb2.CHANNEL_BRIEF, when_ms=NOW)
     services.ledger.sequencer.submit(OutcomeWork(hh, CITY, said, b"n" * 32)).result(10)
 

@@ -15,13 +15,13 @@ from tests.support.ledger import (
     NOW,
     SIGNER,
     SUPPLIER,
-    FakeCrypto,
     Ledger,
     change,
     grant,
     scope,
     subject,
 )
+from tests.support.ledger_crypto import FakeCrypto
 from tests.support.ledger_services import acknowledged, delivered, sign_key
 
 

@@ -17,7 +17,6 @@ from tests.support.ledger import (
     OTHER_CITY,
     SUPPLIER,
     VIEWER,
-    FakeCrypto,
     change,
     content_of,
     element,
@@ -30,6 +29,7 @@ from tests.support.ledger import (
     scope,
     sign,
 )
+from tests.support.ledger_crypto import FakeCrypto
 from tests.support.ledger_services import TRACE, Context, acknowledged, delivered, refused, request_for, sign_key
 
 

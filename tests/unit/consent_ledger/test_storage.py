@@ -15,7 +15,7 @@ from consent_ledger.sequencer import open_ledger
 from consent_ledger.state import EMPTY
 from consent_ledger.statecodec import decode, encode
 from consent_ledger.storage.rows import HeadRow, LeafRow, Writes
-from consent_ledger.storage.sqlite import Lock, check_runtime, writer_engine
+from consent_ledger.storage.sqlite import Lock, all_rows, check_runtime, writer_engine
 from consent_ledger.storage.store import open_store
 from consent_ledger.storage.tables import LedgerTable
 from tests.support.ledger import SIGNER, Ledger, Time, first_events, grant
@@ -212,6 +212,15 @@ def test_exceptions_of_the_database_show_no_values(path):
     store.rollback()
     store.close()
     assert "secret" not in str(caught.value)
+
+
+def test_a_question_that_fails_at_a_later_row_fails_as_one_that_fails_at_once(path):
+    rows = "SELECT abs(column1) FROM (VALUES (?), (?))"
+    with writer_engine(path).begin() as connection:
+        assert all_rows(connection, rows, (1, -2)) == [(1,), (2,)]
+        with pytest.raises(DatabaseError) as caught:
+            all_rows(connection, rows, (1, -(2**63)))
+    assert str(2**63) not in str(caught.value)
 
 
 def test_readers_see_one_durable_state_while_the_writer_goes_on(tmp_path):

@@ -5,20 +5,40 @@ from hashlib import sha256
 import pytest
 
 from consent_ledger.clock import DAY_MS
-from consent_ledger.others import INVITED_MS, MOST_TRIES, invitation_hash, presence_hash, proof_in
+from consent_ledger.others import INVITED_MS, MOST_TRIES, invitation_hash, presence_hash
 from consent_ledger.v1 import consents_pb2 as pb
 from consent_ledger.v1 import events_pb2
-from consent_ledger.verify.authority import wrong_authority
 from consent_ledger.verify.fsck import fsck
-from consent_ledger.verify.replay import ReplayFailed, replay
-from tests.support.erasure import erase_request, erase_work, erased
+from consent_ledger.verify.replay import replay
+from tests.support.authority import (
+    CASE,
+    CODE,
+    CODE_SENT,
+    DESK,
+    PAPER,
+    PHONE,
+    PROOF,
+    PROVEN,
+    REFERENCE,
+    WEB,
+    WHO,
+    YES,
+    acting,
+    captured,
+    erase,
+    invite,
+    kinds,
+    made,
+    recorded,
+    write,
+)
+from tests.support.erasure import erased
 from tests.support.ledger import (
     ARREARS,
     CITY,
     INCOME,
     NOW,
     SIGNER,
-    SUPPLIER,
     TAX_OFFICE,
     Ledger,
     change,
@@ -27,13 +47,8 @@ from tests.support.ledger import (
     record_work,
     results,
     scope,
-    subject,
 )
 from tests.support.lively import check_fake_signature
-
-CASE, CODE = b"c" * 16, "ABCD1234"
-PROOF = CASE + CODE.encode()
-REFERENCE, WHO = b"r" * 16, b"w" * 32
 
 
 @pytest.fixture
@@ -41,67 +56,6 @@ def ledger(tmp_path):
     opened = Ledger(tmp_path / "ledger.db")
     yield opened
     opened.close()
-
-
-def captured(via, by="balie-7", proof=b""):
-    return events_pb2.Capture(via=via, by=by, language="nl", presence_proof=proof)
-
-
-def made(ledger, capture, person="anna", purposes=(ARREARS,), **what):
-    ledger.clock.writes += 1
-    new = change(ledger.clock.writes, person, ledger.clock() + ledger.clock.writes, **what)
-    rows = [pb.Rows(purpose=purpose, elements=new.rows[0].elements) for purpose in purposes]
-    del new.rows[:]
-    new.rows.extend(rows)
-    new.capture.CopyFrom(capture)
-    return new
-
-
-def recorded(ledger, new):
-    (result,) = results(ledger.sequencer.submit(record_work(new)).result(10))
-    return result.error.reason or result.log_index
-
-
-def write(ledger, capture, person="anna", purposes=(ARREARS,), **what):
-    return recorded(ledger, made(ledger, capture, person, purposes, **what))
-
-
-def erase(ledger, capture):
-    ledger.clock.writes += 1
-    request = erase_request("anna", ledger.clock() + ledger.clock.writes, (ARREARS,), 700 + ledger.clock.writes)
-    request.capture.CopyFrom(capture)
-    return ledger.sequencer.submit(erase_work(request)).result(10)
-
-
-def kinds(ledger):
-    return [event.WhichOneof("body") for _, event, _ in ledger.events()]
-
-
-DESK, PAPER = captured(events_pb2.CAPTURED_VIA_DESK), captured(events_pb2.CAPTURED_VIA_PAPER)
-PHONE = captured(events_pb2.CAPTURED_VIA_PHONE)
-PROVEN = captured(events_pb2.CAPTURED_VIA_DESK, proof=PROOF)
-WEB = captured(events_pb2.CAPTURED_VIA_WEB, "self")
-CODE_SENT = pb.IssueCode(case_id=CASE, code_hash=presence_hash(PROOF), channel=events_pb2.CODE_CHANNEL_PHONE)
-YES = grant(months=6)
-
-
-def invite(mandate, *purposes):
-    return pb.AddRepresentative(
-        reference=REFERENCE,
-        mandate=mandate,
-        relation=events_pb2.RELATION_FAMILY,
-        purposes=purposes,
-        months=3,
-        code_hash=invitation_hash(REFERENCE, CODE),
-    )
-
-
-def acting(ledger, mandate):
-    """Somebody acts for anna under this mandate; returns the capture of what they do."""
-    assert write(ledger, WEB, add_representative=invite(mandate)) > 0
-    taken = pb.AcceptRepresentative(who=WHO, code=CODE)
-    assert write(ledger, captured(events_pb2.CAPTURED_VIA_REPRESENTATIVE, ""), accept_representative=taken) > 0
-    return captured(events_pb2.CAPTURED_VIA_REPRESENTATIVE, REFERENCE.hex())
 
 
 @pytest.mark.parametrize("capture", [DESK, PAPER])
@@ -327,80 +281,3 @@ def test_views_once_a_day_and_they_make_no_choice_stale(ledger):
     ledger.clock.forward(days=1)
     assert write(ledger, WEB, **look) > first
     assert kinds(ledger).count("record_viewed") == 3
-
-
-def test_all_of_it_survives_a_replay_a_check_and_a_reload(ledger, tmp_path):
-    write(ledger, DESK, grant=YES)
-    write(ledger, DESK, issue_code=CODE_SENT)
-    index = write(ledger, PROVEN, grant=YES)
-    write(ledger, WEB, confirm=pb.Confirm(scope=scope(), granted_index=index))
-    by = acting(ledger, events_pb2.MANDATE_STOP)
-    write(ledger, by, pause=pb.Pause())
-    write(ledger, by, view=pb.View(kind=events_pb2.VIEW_KIND_PAGES))
-    write(ledger, WEB, end_representative=pb.EndRepresentative(reference=REFERENCE))
-    ledger.decide(["anna"], 1)
-    with ledger.sequencer.reader.snapshot() as snapshot:
-        before = snapshot.subject(subject("anna"))
-    ledger.close()
-    assert replay(tmp_path / "ledger.db", SIGNER.verifier.format()).broken == 0
-    fsck(tmp_path / "ledger.db", SIGNER.verifier.format(), check_signature=check_fake_signature)
-    again = Ledger(tmp_path / "ledger.db")
-    with again.sequencer.reader.snapshot() as snapshot:
-        assert snapshot.subject(subject("anna")) == before
-    again.close()
-
-
-@pytest.mark.parametrize(
-    ("change_event", "said"),
-    [
-        (lambda event: event.consent_granted.capture.ClearField("presence_proof"), "code"),
-        (lambda event: setattr(event.consent_granted, "valid_from_ms", NOW), "waits for some days"),
-        (lambda event: setattr(event.consent_granted, "confirmable_from_ms", 0), "waits for some days"),
-        (lambda event: setattr(event.consent_granted.capture, "via", events_pb2.CAPTURED_VIA_PHONE), "telephone"),
-        (lambda event: setattr(event.consent_granted.capture, "via", events_pb2.CAPTURED_VIA_REPRESENTATIVE), "nobody"),
-        (lambda event: setattr(event.consent_granted, "valid_until_ms", NOW + 300 * DAY_MS), "longest time"),
-    ],
-)
-def test_a_replay_finds_a_desks_yes_that_was_planted(ledger, change_event, said):
-    write(ledger, DESK, issue_code=CODE_SENT)
-    with ledger.sequencer.reader.snapshot() as snapshot:
-        state = snapshot.subject(subject("anna")).state
-    write(ledger, PROVEN, grant=YES)
-    event = ledger.events()[-1][1]
-    assert wrong_authority(event, [state]) is None
-    change_event(event)
-    assert said in (wrong_authority(event, [state]) or "")
-
-
-def test_a_replay_finds_a_code_that_was_used_before(ledger):
-    write(ledger, DESK, issue_code=CODE_SENT)
-    with ledger.sequencer.reader.snapshot() as snapshot:
-        state = snapshot.subject(subject("anna")).state
-    write(ledger, PROVEN, grant=YES)
-    event = ledger.events()[-1][1]
-    assert proof_in(event) == presence_hash(PROOF)
-    assert wrong_authority(event, [state]) is None
-    assert "code" in (wrong_authority(event, [state], {presence_hash(PROOF)}) or "")
-    write(ledger, PROVEN, grant=YES)
-    assert proof_in(ledger.events()[-1][1]) == b"", "an attempt uses nothing up"
-
-
-def test_a_replay_finds_it_also_when_it_was_used_for_other_rows(ledger, tmp_path, monkeypatch):
-    write(ledger, DESK, purposes=(ARREARS, INCOME), issue_code=CODE_SENT)
-    write(ledger, PROVEN, grant=YES)
-    monkeypatch.setattr("consent_ledger.writing.record.check_authority", lambda *_: None)
-    planted = write(ledger, PROVEN, purposes=(INCOME,), grant=grant(where=scope(TAX_OFFICE, CITY, INCOME), months=3))
-    ledger.close()
-    with pytest.raises(ReplayFailed) as found:
-        replay(tmp_path / "ledger.db", SIGNER.verifier.format())
-    assert [one.index for one in found.value.report.findings] == [planted]
-
-
-def test_a_replay_finds_a_confirmation_of_nothing(ledger):
-    body = events_pb2.GrantConfirmed(scope=scope(SUPPLIER), granted_index=7, capture=WEB)
-    write(ledger, WEB, grant=YES)
-    with ledger.sequencer.reader.snapshot() as snapshot:
-        state = snapshot.subject(subject("anna")).state
-    assert wrong_authority(events_pb2.Event(time_ms=NOW, grant_confirmed=body), [state])
-    taken = events_pb2.RepresentativeAccepted(reference=REFERENCE, who=WHO)
-    assert wrong_authority(events_pb2.Event(time_ms=NOW, representative_accepted=taken), [state])

@@ -44,10 +44,11 @@ def test_openings_and_content_keys(secret, header_hash, position):
 def test_a_sealed_signal_opens(payload, more, blinding):
     content = Content(blinding, b"r" * 16, payload)
     size = envelope.padded_size([payload]) + 64 * more
-    ciphertext = envelope.seal(KEY, HEADER_HASH, SLOT, content, size)
+    plaintext = envelope.padded(group.encode_scalar(blinding), b"r" * 16, payload, size)
+    ciphertext = envelope.seal(KEY, HEADER_HASH, SLOT, plaintext)
     assert len(ciphertext) == size + envelope.TAG_BYTES
     assert envelope.open_(KEY, HEADER_HASH, SLOT, ciphertext) == content
-    plaintext = AESGCM(KEY).decrypt(bytes(12), ciphertext, HEADER_HASH + SLOT)
+    assert AESGCM(KEY).decrypt(bytes(12), ciphertext, HEADER_HASH + SLOT) == plaintext
     expected = blinding.to_bytes(32, "little") + b"r" * 16 + len(payload).to_bytes(2, "big") + payload
     assert plaintext == expected.ljust(size, b"\0")
 
@@ -63,7 +64,7 @@ def test_a_payload_has_a_bound():
 
 
 def test_a_ciphertext_belongs_to_its_key_batch_and_slot():
-    ciphertext = envelope.seal(KEY, HEADER_HASH, SLOT, Content(1, b"r" * 16, b"payload"), 64)
+    ciphertext = envelope.seal(KEY, HEADER_HASH, SLOT, envelope.padded(bytes(32), b"r" * 16, b"payload", 64))
     for key, header_hash, slot, data in (
         (b"x" * 32, HEADER_HASH, SLOT, ciphertext),
         (KEY, b"x" * 32, SLOT, ciphertext),

@@ -64,6 +64,12 @@ def test_expand_message(message, length, uniform):
     assert group.expand_message(message.encode(), EXPAND_DST.encode(), length).hex() == uniform
 
 
+def test_expand_message_xof():
+    """RFC 9380 K.6."""
+    uniform = group.expand_message_xof(b"", b"QUUX-V01-CS02-with-expander-SHAKE256", 32)
+    assert uniform.hex() == "2ffc05c48ed32b95d72e807f6eab9f7530dd1c2f013914c8fed38c5ccc15ad76"
+
+
 def test_expand_message_hashes_a_long_dst():
     short = group.expand_message(b"m", b"x" * 255, 64)
     long = group.expand_message(b"m", b"x" * 256, 64)
@@ -219,9 +225,17 @@ def test_random_scalars_are_never_zero():
 def test_hashing_to_scalars():
     one = group.hash_to_scalar(b"m", b"dst")
     assert 0 < one < ORDER
-    three = group.hash_to_scalars(b"m", b"dst", 3)
-    assert len({one, *three}) == 4, "the length of the output is hashed too"
-    assert three == [group.reduce(group.expand_message(b"m", b"dst", 192)[at : at + 64]) for at in (0, 64, 128)]
+    assert one == group.reduce(group.expand_message(b"m", b"dst", 64))
+    three = group.uniform_scalars(b"m", b"dst", 3)
+    assert len({one, *three, *group.uniform_scalars(b"m", b"dst", 2)}) == 6, "the length of the output is hashed too"
+    uniform = group.expand_message_xof(b"m", b"dst", 192)
+    assert three == tuple(group.reduce(uniform[at : at + 64]) for at in (0, 64, 128))
+
+
+def test_scalars_of_messages_with_one_beginning():
+    hashed = group.scalar_hasher(b"beginning", b"dst")
+    for rest in (b"", b"m", bytes(300)):
+        assert hashed(rest) == group.hash_to_scalar(b"beginning" + rest, b"dst")
 
 
 def test_importing_leaves_nothing_in_the_temporary_folder(tmp_path):

@@ -29,6 +29,8 @@ def test_rows_resolve_what_signals_carry():
     assert elements == [group.multiply(factor, oprf.hash_identifier(message)) for message in MESSAGES]
     indices = rows.close(WORLD.closing_recipient, DOMAIN, elements)
     assert indices == [WORLD.recipient_row(number) for number in NUMBERS]
+    closed = rows.unblind(BLINDED, FIRST, SECOND, closing_scalar=WORLD.closing_recipient)
+    assert oprf.stored_indices(DOMAIN, closed) == indices
     received = WORLD.receive(WORLD.run(NUMBERS[:2])).signals
     assert {signal.index for signal in received} == set(indices[:2])
 

@@ -67,26 +67,3 @@ def test_what_was_not_run_is_said():
     assert "**Not run**: containers" in OPERATIONS
     for path in ("container/Containerfile", "compose/compose.yaml", "kubernetes/overlays/demo/kustomization.yaml"):
         assert "Not run here" in (FOLDER / path).read_text("utf-8")
-
-
-def test_figures_of_scaling_are_those_that_were_measured():
-    performance = (DOCS / "performance.md").read_text("utf-8")
-    for figure in ("4,383 signals/s", "39 signals/s", "1,000 signals/s", "1,445,000 leaves/s"):
-        assert figure in performance, f"docs/scaling.md calculates with {figure}"
-    for figure in ("10,465", "8,965", "43,859"):
-        assert figure in performance
-        assert figure in SCALING
-
-
-def test_sums_of_scaling():
-    assert round(100_000 / 4_383) == 23
-    assert round(100_000 / 3600, 1) == 27.8
-    assert round(100_000 / 1_000) == 100
-    assert round(18e6 / 30 / 86_400, 1) == 6.9
-    assert (round(40e6 / 1_445_000), round(40e6 / 36_000 / 60), round(40e6 / 26_500 / 60)) == (28, 19, 25)
-    assert round(2.5e6 / 4_383 / 60) == 10
-    assert round(2.5e6 / 3600) == 694
-    assert round(1e9 / 26_500 / 3600, 1) == 10.5
-    assert round(10_465 * 3600 / 1e6) == 38
-    assert (round(200e6 / 26_500 / 3600), 200e6 * 512 / 1e9) == (2, 102.4)
-    assert 2 * 40e6 // 256 == 312_500

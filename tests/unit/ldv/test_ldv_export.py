@@ -8,109 +8,36 @@ import random
 import signal
 import subprocess
 import sys
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from pysqlite3 import dbapi2
 
 from gateway.ldv.book import LdvError
-from gateway.ldv.collector import CollectorDown, LinesFile, open_collector
+from gateway.ldv.collector import CollectorDown, LinesFile
 from gateway.ldv.count import account, missing
-from gateway.ldv.follow import Again, Follower, export_all
-from gateway.ldv.ledgerbook import KINDS
+from gateway.ldv.follow import export_all
 from gateway.ldv.record import span_id
 from gateway.ldv.settings import LdvSettings
 from gateway.ldv.state import State
 from tests.support.backends import make
-from tests.support.erasure import erase as erase_person
 from tests.support.ldv import (
     SETTINGS,
-    acknowledge,
     book_of,
     check,
     collector_at,
     exporter_of,
     held,
     organisation,
-    report,
 )
-from tests.support.ledger import NOW, SIGNER, Ledger, change, grant, record_work
+from tests.support.ldv_exporting import arrived, following, ids, play, until
+from tests.support.ledger import NOW, SIGNER, Ledger
 from tests.support.otlp import Answer, OtlpReceiver
 
 ROOT = Path(__file__).resolve().parents[3]
 BATCHES, SIZE = 10, 1_000
-
-
-def play(ledger: Ledger, batches: int, size: int) -> None:
-    """So many exchanges: half of them permitted, delivered and acknowledged, one of each batch reported on."""
-    for batch in range(batches):
-        people = [f"{batch}-{n}" for n in range(size)]
-        agreed = [change(batch * size + n + 1, person, NOW, grant=grant()) for n, person in enumerate(people[::2])]
-        ledger.sequencer.submit(record_work(*agreed)).result(30)
-        hh, _ = ledger.decide(people, batch + 1)
-        ledger.release(hh)
-        acknowledge(ledger, hh)
-        report(ledger, hh, 0)
-
-
-def ids(ledger: Ledger) -> list[bytes]:
-    """Ids of all records there must be, in order."""
-    return [span_id(SIGNER.name.encode(), index) for index, _ in held(ledger)]
-
-
-def arrived(collector: OtlpReceiver) -> list[bytes]:
-    """Ids that arrived, each once, in the order in which they first did."""
-    return list(dict.fromkeys(span.span_id for span in collector.spans))
-
-
-@pytest.fixture
-def small(tmp_path):
-    ledger = Ledger(tmp_path / "ledger.db")
-    play(ledger, 2, 40)
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture
-def state(tmp_path):
-    with State.open(organisation(tmp_path)) as opened:
-        yield opened
-
-
-class Pauses:
-    """Notes how long was waited, and lets the others run instead."""
-
-    def __init__(self) -> None:
-        self.waited: list[float] = []
-
-    async def __call__(self, seconds: float) -> None:
-        self.waited.append(seconds)
-        await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def following(ledger: Ledger, state: State, endpoint: str | None):
-    """A follower at work; gives it, its task, and how it waited."""
-    pauses = Pauses()
-    async with AsyncExitStack() as stack:
-        target = await stack.enter_async_context(open_collector(endpoint, ledger.clock)) if endpoint else None
-        follower = Follower(book_of(ledger), state, target, ledger.clock, pauses)
-        task = asyncio.create_task(follower.run())
-        yield follower, task, pauses
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        follower.close()
-
-
-async def until(condition, task: asyncio.Task) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            assert not task.done(), "the follower ended"
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.timeout(120)
@@ -283,62 +210,6 @@ async def test_two_exporters_at_once_send_twice_and_count_once(small, state):
     assert (count.exported, pending, missing(count, below)) == (len(ids(small)), 0, None)
 
 
-async def test_an_entry_that_is_erased_while_it_waits_is_still_counted(small, state):
-    everything = held(small)
-    (gone, kind), choice = everything[5], small.events()[0][0]
-    with OtlpReceiver() as collector:
-        collector.stop()
-        async with following(small, state, collector.endpoint) as (follower, task, pauses):
-            await until(lambda: pauses.waited, task)
-            await asyncio.to_thread(follower.remember, [choice, gone])
-        erase(small, gone)
-        erase(small, choice)
-        collector.start()
-        with exporter_of(small, state) as exporter:
-            async with collector_at(collector.endpoint, small) as target:
-                await export_all(exporter, target)
-        assert arrived(collector) == [span_id(SIGNER.name.encode(), index) for index, _ in everything]
-        (found,) = [one for one in collector.received if "gewist" in one.span.name]
-        check(found)
-    assert found.span.name == f"{KINDS[kind].id} (gewist)"
-    count = await state.count(book_of(small))
-    assert (count.exported, count.anonymous, count.remembered) == (len(everything), 1, {})
-    below, pending = account(small.path, count)
-    assert (missing(count, below), pending) == (None, 0)
-
-
-async def test_what_the_ledger_erases_is_remembered_before_it_goes(small, state):
-    """Really erased, by its resident: the decisions about somebody are still counted, and her choices are no records."""
-    everything = ids(small)
-    names = [span_id(SIGNER.name.encode(), index) for index, _ in held(small)]
-    assert names == everything
-    async with following(small, state, None) as (follower, _, _):
-        small.sequencer.before_erasing = follower.remember
-        gone = await asyncio.to_thread(erase_person, small, "0-0")
-        assert gone.entries > 2
-    count = await state.count(book_of(small))
-    assert sum(count.remembered.values()) == gone.entries
-    assert count.remembered["consent_granted"] == 1
-    assert account(small.path, count)[1] == len(everything), "nobody is missing, and no choice is counted"
-    with OtlpReceiver() as collector, exporter_of(small, state) as exporter:
-        async with collector_at(collector.endpoint, small) as target:
-            await export_all(exporter, target)
-        assert arrived(collector) == everything
-        named = [one.span.name for one in collector.received if "gewist" in one.span.name]
-    assert named
-    assert not any("onbekend" in name for name in named)
-
-
-async def test_erasing_goes_on_when_it_cannot_be_remembered(small, state):
-    everything = ids(small)
-    async with following(small, state, None) as (follower, _, _):
-        small.sequencer.before_erasing = follower.remember
-        await state._run(lambda connection: connection.exec_driver_sql("DROP TABLE ldv_seen"))
-        assert (await asyncio.to_thread(erase_person, small, "0-0")).entries
-    assert small.sequencer.failure is None
-    assert len(everything) > len(ids(small))
-
-
 async def test_a_ledger_without_an_endpoint_waits_and_exports_it_later(small, state):
     everything = ids(small)
     async with following(small, state, None) as (follower, task, pauses):
@@ -351,16 +222,6 @@ async def test_a_ledger_without_an_endpoint_waits_and_exports_it_later(small, st
         async with collector_at(collector.endpoint, small) as target:
             await export_all(exporter, target)
         assert arrived(collector) == ids(small)
-
-
-async def test_everything_once_more_leaves_out_what_was_erased_and_counts_nothing(small, state):
-    everything = ids(small)
-    erase(small, held(small)[2][0])
-    with OtlpReceiver() as collector, exporter_of(small, Again()) as exporter:
-        async with collector_at(collector.endpoint, small) as target:
-            await export_all(exporter, target)
-        assert arrived(collector) == [*everything[:2], *everything[3:]]
-    assert (await state.count(book_of(small))).next == 0
 
 
 async def test_a_cursor_ahead_of_the_log_stops_exporting_and_says_so(small, state):
@@ -396,14 +257,6 @@ async def test_records_that_are_missing_show_in_the_account(small, state):
     assert missing(count, below) is None
     assert missing(replace(count, exported=count.exported - 1), below).startswith("1 records are missing")
     assert "were exported of at most" in missing(replace(count, exported=count.exported + 1), below)
-
-
-def erase(ledger: Ledger, index: int) -> None:
-    """What an erasure takes out."""
-    connection = dbapi2.connect(ledger.path)
-    connection.execute("DELETE FROM payload WHERE idx = ?", (index,))
-    connection.commit()
-    connection.close()
 
 
 @pytest.mark.parametrize("engine", ["postgres18", pytest.param("postgres15", marks=pytest.mark.needs("postgres15"))])

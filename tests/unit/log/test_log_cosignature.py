@@ -10,7 +10,6 @@ from tlog_scales.tlog import Checkpoint as ForeignCheckpoint
 
 from consent_ledger.log.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from consent_ledger.log.cosignature import (
-    Cosigner,
     Ed25519CosignatureSigner,
     Ed25519Cosigner,
     MlDsa44Cosigner,
@@ -35,10 +34,6 @@ TIME = 1767139200
 def payload(line: str) -> bytes:
     """What stands behind the key id of a signature line."""
     return base64.b64decode(line.split(" ")[2])[4:]
-
-
-def line_of(key: Cosigner, made: bytes) -> str:
-    return f"— {key.name} {encode_base64(key.key_id + made)}\n"
 
 
 def test_golden_cosignature():

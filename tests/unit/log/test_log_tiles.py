@@ -28,6 +28,7 @@ def test_every_inclusion_and_consistency_path():
         assert tiles.root(size, reader(size)) == TREE.root(0, size)
         paths = tiles.inclusion_paths(range(size), size, reader(size))
         assert paths == [TREE.path(index, 0, size) for index in range(size)]
+        assert tiles.packed_paths(range(size), size, reader(size)) == [b"".join(path) for path in paths]
         for old in range(1, size + 1):
             assert tiles.consistency_path(old, size, reader(size)) == TREE.proof(old, size)
 
@@ -50,6 +51,7 @@ def test_property_paths_of_large_trees(size, data):
     for index, path in zip(indices, tiles.inclusion_paths(indices, size, reader(size)), strict=True):
         assert path == TREE.path(index, 0, size) == tiles.inclusion_path(index, size, reader(size))
         verify_inclusion(index, size, LEAVES[index], root, path)
+        assert tiles.packed_paths([index], size, reader(size)) == [b"".join(path)]
     path = tiles.consistency_path(old, size, reader(size))
     assert path == TREE.proof(old, size)
     verify_consistency(old, size, TREE.root(0, old), root, path)

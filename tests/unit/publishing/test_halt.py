@@ -23,7 +23,7 @@ def test_what_waits_is_refused_and_the_head_stays(ledger):
     with ThreadPoolExecutor(4) as callers:
         with held(ledger):
             waiting = [callers.submit(ledger.record, f"person {number}", grant=grant()) for number in range(4)]
-            while ledger.sequencer._queue.qsize() < 4:
+            while len(ledger.sequencer._waiting) < 4:
                 pass
             ledger.sequencer.halt(WHY)
         for one in waiting:

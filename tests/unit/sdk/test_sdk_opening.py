@@ -11,7 +11,7 @@ from consent_ledger.log.note import Signer
 from consent_ledger.v1 import batch_pb2, decisions_pb2, events_pb2
 from consent_ledger.verify.leaves import commitment_entry, commitment_of
 from gateway.crypto.recipient_side import OpenedDelivery, OpenedSignal
-from gateway.sdk.opening import receipt_of
+from gateway.sdk.opening import Receipts
 from tests.support.sdk import CITY, PURPOSE, SUPPLIER
 
 SIGNER = Signer("example.com/log", bytes(32))
@@ -43,8 +43,13 @@ def released(**changes):
     return events_pb2.Event(time_ms=1, private_digest=bytes(32), exchange_released=body)
 
 
+def receipt_of(log, severity=0):
+    opened, signal = log.opened()
+    return Receipts(opened, SIGNER.verifier.format()).of(signal, severity)
+
+
 def test_the_receipt_of_this_release():
-    text = receipt_of(*Log(released()).opened(), SIGNER.verifier.format())
+    text = receipt_of(Log(released()))
     assert text.startswith("c2sp.org/tlog-proof@v1\n")
 
 
@@ -66,12 +71,12 @@ def test_the_receipt_of_this_release():
 )
 def test_a_proof_of_something_else_is_refused(event):
     with pytest.raises(RegieError) as refused:
-        receipt_of(*Log(event).opened(), SIGNER.verifier.format())
+        receipt_of(Log(event))
     assert refused.value.reason == "PROOF_INVALID"
 
 
 def test_another_logs_signature_is_refused():
     other = Signer(SIGNER.name, bytes([1]) * 32)
     with pytest.raises(RegieError) as refused:
-        receipt_of(*Log(released(), other).opened(), SIGNER.verifier.format())
+        receipt_of(Log(released(), other))
     assert refused.value.reason == "PROOF_INVALID"

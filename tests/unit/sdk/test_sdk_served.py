@@ -1,83 +1,20 @@
-"""Enrolment, portal and recipient against running services, and against services that lie."""
+"""Delivery against running services, and against services that lie."""
 
-from contextlib import aclosing, asynccontextmanager, closing
-from datetime import date
-from decimal import Decimal
+from contextlib import closing
 
 import pysqlite3.dbapi2 as sqlite
 import pytest
 
 from consent_ledger.clock import system_clock
 from consent_ledger.errors import RegieError
-from consent_ledger.v1 import consents_pb2, events_pb2
+from consent_ledger.v1 import events_pb2
 from consent_ledger.verify.receipt import verify_receipt
-from gateway.crypto.identifiers import AddressBirthDate, Bsn
 from gateway.sdk import choices
-from gateway.sdk.agency import Agency
-from gateway.sdk.enrolment import enrolment_database
 from gateway.sdk.inbox import Inbox
 from gateway.sdk.remote import GrpcRemote
-from gateway.sdk.rows import ArrearsRow, ChoiceRow, Resident, ResidentRow
 from gateway.server import serving
 from tests.support.sdk import CITY, PURPOSE, SUPPLIER
-from tests.support.servers import registry_of
-
-ROLES = ("witness", "ledger", "pseudonyms", "gateway")
-
-
-def person(number: int) -> AddressBirthDate:
-    return AddressBirthDate("1234AB", str(number + 1), "", "", "1980-02-29")
-
-
-def resident(number: int) -> Resident:
-    return Resident(None, person(number))
-
-
-def row(number: int, reference: str = "") -> ArrearsRow:
-    return ArrearsRow(reference or f"K{number}", person(number), Decimal(2), True, False, date(2026, 11, 1))
-
-
-def yes(number: int, answer: str = "JA") -> ChoiceRow:
-    return ChoiceRow(resident(number), SUPPLIER, CITY, PURPOSE, (), answer, 12)
-
-
-@asynccontextmanager
-async def city(home, remote=None):
-    async with Agency.open(home, CITY, remote=remote) as agency:
-        yield agency
-
-
-@asynccontextmanager
-async def portal(home, remote=None):
-    async with Agency.open(home, home.operators["viewer"], remote=remote) as agency:
-        yield agency
-
-
-async def choose(home, *rows, **options):
-    async with portal(home) as agency:
-        purpose = (await agency.registry()).purpose(PURPOSE)
-        return await agency.portal().record([choices.choice(found, purpose) for found in rows], **options)
-
-
-async def send(home, *rows):
-    async with Agency.open(home, SUPPLIER) as agency:
-        return await agency.sender().send(rows, purpose=PURPOSE, recipient=CITY)
-
-
-async def receive(agency, refused=lambda _batch, _error: None, *, done=True):
-    found = []
-    async with aclosing(agency.recipient().deliveries(refused=refused)) as stream:
-        async for delivery in stream:
-            found.append(delivery)
-            if done:
-                await delivery.done()
-    return found
-
-
-async def enrol(home, *numbers, **options):
-    async with city(home) as agency:
-        rows = [ResidentRow(f"R{number}", resident(number)) for number in numbers]
-        return await agency.enrolment().enrol(rows, **options)
+from tests.support.sdk_served import ROLES, Lying, choose, city, enrol, portal, receive, resident, row, send, yes
 
 
 async def test_what_a_resident_allows_arrives_once_and_is_proven(home):
@@ -157,34 +94,6 @@ async def test_preferences_travel_with_the_signal(home):
     assert record.exchanges[0].outcome.offer == "gesprek"
     assert record.exchanges[0].outcome.deviation
     assert index > record.exchanges[0].log_index
-
-
-class Lying(GrpcRemote):
-    """The real services, seen through somebody who changes what they say."""
-
-    def __init__(self, home, oin, change):
-        super().__init__(home, home.organisation(oin), system_clock)
-        self.change, self.acknowledged = change, 0
-
-    async def pull(self, request):
-        answer = await super().pull(request)
-        for delivery in answer.deliveries:
-            self.change(delivery)
-        return answer
-
-    async def acknowledge(self, request):
-        self.acknowledged += 1
-        await super().acknowledge(request)
-
-    async def evaluate_rows(self, request):
-        answer = await super().evaluate_rows(request)
-        self.change(answer)
-        return answer
-
-    async def record(self, request):
-        answer = await super().record(request)
-        self.change(answer)
-        return answer
 
 
 def _forged(delivery):
@@ -283,137 +192,3 @@ async def test_a_batch_is_acknowledged_only_once_it_is_durable(home):
         async with city(home, Looks(home, home.organisation(CITY), system_clock)) as agency:
             await receive(agency)
     assert stored == [(1,)]
-
-
-async def test_enrolled_residents_cost_nothing_again(home):
-    async with serving(home, ROLES):
-        first = await enrol(home, 0, 1)
-        second = await enrol(home, 0, 1, 2)
-    assert (first.enrolled, first.unchanged) == (2, 0)
-    assert (second.enrolled, second.unchanged) == (1, 2)
-
-
-async def _references(home):
-    with enrolment_database(home.organisation(CITY)) as database:
-        rows = await database.run(lambda c: c.exec_driver_sql("SELECT resident_ref FROM enrolled").all())
-    return sorted((reference or "-") for (reference,) in rows)
-
-
-async def _enrol_rows(home, *rows, **options):
-    async with city(home) as agency:
-        return await agency.enrolment().enrol(rows, **options)
-
-
-async def test_two_residents_that_cannot_be_told_apart_are_not_matched(home):
-    twins = [ResidentRow("A", resident(0)), ResidentRow("B", resident(0)), ResidentRow("C", resident(1))]
-    async with serving(home, ROLES):
-        summary = await _enrol_rows(home, *twins)
-        assert set(summary.ambiguous) == {"A", "B"}
-        assert await _references(home) == ["C"]
-
-
-async def test_a_twin_that_is_enrolled_later_unmatches_both_unless_the_register_says_otherwise(home):
-    async with serving(home, ROLES):
-        await _enrol_rows(home, ResidentRow("A", resident(0)))
-        assert set((await _enrol_rows(home, ResidentRow("B", resident(0)))).ambiguous) == {"B"}
-        assert await _references(home) == ["-"]
-        assert set((await _enrol_rows(home, ResidentRow("B", resident(0)))).ambiguous) == {"B"}
-        await _enrol_rows(home, ResidentRow("B", resident(0)), full=True)
-        assert await _references(home) == ["B"]
-
-
-async def test_who_moves_out_makes_room(home):
-    async with serving(home, ROLES):
-        await _enrol_rows(home, ResidentRow("A", resident(0)))
-        await _enrol_rows(home, ResidentRow("A", resident(5)), ResidentRow("B", resident(0)))
-        assert await _references(home) == ["A", "B"]
-
-
-def _other_factor(answer):
-    answer.second.proof = bytes(64)
-
-
-def _other_element(answer):
-    answer.second.elements = answer.first.elements
-
-
-@pytest.mark.parametrize("change", [_other_factor, _other_element])
-async def test_an_evaluator_that_cheats_is_found_out(home, change):
-    async with serving(home, ROLES):
-        with pytest.raises(RegieError) as refused:
-            async with city(home, Lying(home, CITY, change)) as agency:
-                await agency.enrolment().enrol([ResidentRow("A", resident(0))])
-    assert refused.value.reason in {"PROOF_INVALID", "ELEMENT_INVALID"}
-    assert await _references(home) == []
-
-
-async def test_an_evaluator_that_changes_its_key_is_found_out(home):
-    async with serving(home, ROLES):
-        await enrol(home, 0)
-        with enrolment_database(home.organisation(CITY)) as database:
-            await database.run(lambda c: c.exec_driver_sql("UPDATE pinned_key SET public = zeroblob(32)"))
-        with pytest.raises(RegieError) as refused:
-            await enrol(home, 1)
-    assert refused.value.reason == "PROOF_INVALID"
-
-
-def _unsigned(answer):
-    if isinstance(answer, consents_pb2.RecordResponse):
-        answer.signature = bytes(64)
-
-
-def _other_receipt(answer):
-    if isinstance(answer, consents_pb2.RecordResponse):
-        receipt = consents_pb2.RecordReceipt.FromString(answer.receipt)
-        receipt.results[0].log_index = 1
-        answer.receipt = receipt.SerializeToString()
-
-
-@pytest.mark.parametrize("change", [_unsigned, _other_receipt])
-async def test_a_choice_is_done_only_on_a_signed_receipt(home, change):
-    viewer = home.operators["viewer"]
-    async with serving(home, ROLES):
-        async with portal(home, Lying(home, viewer, change)) as agency:
-            wish = choices.choice(yes(0), (await agency.registry()).purpose(PURPOSE))
-            with pytest.raises(RegieError) as refused:
-                await agency.portal().record([wish])
-        assert refused.value.reason == "SIGNATURE_INVALID"
-        assert (await choose(home, yes(0))).recorded == 1  # it is not remembered as done
-
-
-async def test_an_equal_choice_is_recorded_once(home):
-    async with serving(home, ROLES):
-        first = await choose(home, yes(0), yes(0))
-        assert (first.recorded, first.unchanged) == (1, 1)
-        assert (await choose(home, yes(0))).unchanged == 1
-        assert (await choose(home, yes(0), again=True)).recorded == 1
-        assert (await choose(home, yes(0, "NEE"), yes(0))).recorded == 2
-        sent = await send(home, row(0))
-    assert sent.counts["accepted"] == 1
-
-
-async def test_a_pause_beats_every_choice_and_ends(home):
-    async with serving(home, ROLES):
-        await choose(home, yes(0))
-        async with portal(home) as agency:
-            purposes = choices.choosable(await agency.registry())
-            await agency.portal().record([choices.pause(resident(0), purposes, 0)])
-            assert (await send(home, row(0, "A"))).counts["geen_toestemming"] == 1
-            await agency.portal().record([choices.resumption(resident(0), purposes)])
-        assert (await send(home, row(0, "B"))).counts["accepted"] == 1
-
-
-def test_choices_are_checked_against_the_directory(home):
-    registry = registry_of(home)
-
-    def fields(**changes):
-        values = {"sender": SUPPLIER, "recipient": CITY, "purpose": PURPOSE, "items": (), "answer": "JA", "months": 12}
-        found = ChoiceRow(changes.pop("resident", resident(0)), **{**values, **changes})
-        return [error.field for error in choices.check_choice(found, registry)]
-
-    assert fields() == []
-    assert fields(purpose="handhaving") == ["purpose"]
-    assert fields(purpose="onbekend") == ["purpose"]
-    assert fields(sender=CITY, recipient=SUPPLIER) == ["sender", "recipient"]
-    assert fields(items=("inkomen_bedrag",)) == ["items"]
-    assert fields(resident=Resident(Bsn("123456782"), None)) == ["postcode"]

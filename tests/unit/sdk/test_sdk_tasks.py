@@ -19,11 +19,13 @@ from gateway.crypto.ledger_side import INFO_TASKS
 from gateway.sdk.agency import Agency
 from gateway.sdk.remote import GrpcRemote
 from gateway.sdk.resident import open_portal
+from gateway.sdk.rows import prepare
 from gateway.sdk.severity import severity_of
-from gateway.sdk.tasks import Tasks
+from gateway.sdk.tasks import Asked, Notice, Tasks
 from gateway.server import serving
+from gateway.v1 import signals_pb2
 from tests.support.sdk import CITY, PURPOSE, SUPPLIER, TAX_OFFICE
-from tests.unit.sdk.test_sdk_served import ROLES, choose, city, enrol, receive, resident, row, send, yes
+from tests.support.sdk_served import ROLES, choose, city, enrol, receive, resident, row, send, yes
 
 CAPTURE = events_pb2.Capture(via=events_pb2.CAPTURED_VIA_WEB, language="nl")
 SCOPE = events_pb2.Scope(sender=SUPPLIER, recipient=CITY, purpose=PURPOSE)
@@ -219,9 +221,6 @@ def test_lists_have_one_size_and_room_for_the_longest_question():
 
 @pytest.mark.parametrize(("months", "band"), [("0.5", 1), ("1", 2), ("2", 2), ("2.5", 3), ("3", 3), ("3.1", 4)])
 def test_bands_of_arrears(months, band):
-    from gateway.sdk.rows import prepare  # noqa: PLC0415
-    from gateway.v1 import signals_pb2  # noqa: PLC0415
-
     prepared = prepare(replace(row(0), months=Decimal(months)), signals_pb2.PARTNER_KIND_ENERGIE)
     assert severity_of(prepared.payload) == band
 
@@ -238,8 +237,6 @@ def test_commands_say_how_they_are_called(command):
 
 
 def test_json_of_values_is_json():
-    from gateway.sdk.tasks import Asked, Notice  # noqa: PLC0415
-
     asked = Asked(5, "VR-1", PURPOSE, "", 1, 10, 0, bytes(16), None)
     assert json.loads(json.dumps(asked.values(11)))["overdue"] is True
     assert asked.values(10)["overdue"] is False

@@ -10,7 +10,7 @@ from consent_ledger.state import EMPTY
 from consent_ledger.statecodec import encode
 from consent_ledger.verify import fsck as fsck_module
 from consent_ledger.verify.fsck import KNOWN, OPTIONAL, UNCHECKED, LedgerDamaged, fsck
-from tests.support.ledger import SIGNER, subject
+from tests.support.ledger import SIGNER, Ledger, grant, subject
 from tests.support.lively import check_fake_signature, lively_ledger
 from tests.support.tampering import KEYS, columns_of, copied, delete, dump, flipped_in, opened, rows_of, set_column
 
@@ -25,8 +25,13 @@ def lively(tmp_path_factory):
     return path
 
 
-def check(path, **more):
-    return fsck(path, VKEY, check_signature=check_fake_signature, **more)
+def at_the_head():
+    """No clock of the machine's: the ledgers here live in a year of their own, and end with their newest entry."""
+    return 0
+
+
+def check(path, *, clock=at_the_head, **more):
+    return fsck(path, VKEY, check_signature=check_fake_signature, clock=clock, **more)
 
 
 def problems(path):
@@ -175,6 +180,28 @@ def test_openings_that_should_be_gone_are_named(lively, tmp_path):
     set_column(path, "permit", withheld, "opening", bytes(32))
     (found,) = named(path, "permit")
     assert (found.column, found.expected) == ("opening", "none: the signal was withheld")
+
+
+def test_what_is_over_by_the_clock_may_be_gone_although_nothing_was_appended_since(tmp_path):
+    """A ledger that nobody asks anything still publishes, and writes; what is kept for a batch's time goes then."""
+    ledger = Ledger(tmp_path / "ledger.db")
+    for person in ("anna", "bert"):
+        ledger.record(person, grant=grant())
+    over, _ = ledger.decide(["anna"], 1)
+    ledger.clock.forward(days=2)
+    standing, _ = ledger.decide(["bert"], 2)
+    ledger.release(standing)
+    head_ms = ledger.sequencer.head.time_ms
+    ledger.clock.forward(days=2)
+    ledger.release(standing, nonce=2)
+    assert ledger.sequencer.head.time_ms == head_ms, "it is written, and nothing is appended"
+    ledger.close()
+    assert check(ledger.path, clock=ledger.clock).count == 0
+    with pytest.raises(LedgerDamaged) as before_it_was_over:
+        check(ledger.path)
+    found = {(one.table, one.column) for one in before_it_was_over.value.report.problems}
+    assert {("batch", "response"), ("permit", "opening")} <= found
+    assert all(over.hex()[:16] in str(one.key) for one in before_it_was_over.value.report.problems)
 
 
 def test_a_release_that_the_log_does_not_have_is_named(lively, tmp_path):

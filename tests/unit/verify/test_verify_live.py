@@ -14,6 +14,10 @@ from consent_ledger.verify import verify_database, verify_receipt
 KEY_ADDED = PublicEvent(log_key_added=LogKeyAdded(verifier_key=VKEY))
 
 
+def hashes(path):
+    return tuple(path[at : at + 32] for at in range(0, len(path), 32))
+
+
 class Pauses:
     """Work of the sequencer: events of residents, each answered with a receipt."""
 
@@ -28,7 +32,7 @@ class Pauses:
     def receipts(self, sealed, indices):
         rows, paths = sealed.payloads(indices), sealed.paths(indices)
         return [
-            Receipt(rows[index].salt + rows[index].event, index, tuple(path), sealed.checkpoint).format()
+            Receipt(rows[index].salt + rows[index].event, index, hashes(path), sealed.checkpoint).format()
             for index, path in zip(indices, paths, strict=True)
         ]
 

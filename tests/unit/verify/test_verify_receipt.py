@@ -10,10 +10,11 @@ from consent_ledger.log.errors import FormatError, NoteError, ProofError, Verifi
 from consent_ledger.log.merkle import leaf_hash, root_of
 from consent_ledger.log.note import Signer
 from consent_ledger.log.proof import Receipt
-from consent_ledger.log.tiles import inclusion_path
+from consent_ledger.log.tiles import inclusion_path, inclusion_paths
 from consent_ledger.v1.events_pb2 import Event
 from consent_ledger.verify import verify_event, verify_receipt
 from consent_ledger.verify.leaves import commitment_entry, commitment_of
+from consent_ledger.verify.receipt import ReceiptsUnder
 
 INDEX = 100
 
@@ -127,3 +128,33 @@ def test_text_that_is_no_receipt():
     for text in ("", "hello", "\ud800"):
         with pytest.raises(FormatError):
             verify_receipt(text, VKEY)
+
+
+def test_many_under_one_checkpoint_are_the_receipts_that_each_would_be(ledger):
+    def tiles(level, index, width):
+        slots = range(index * 256, index * 256 + width)
+        from_leaves = [inclusion_root(ledger, slot) for slot in slots] if level else []
+        return b"".join(from_leaves or [ledger.hashes[slot] for slot in slots])
+
+    size, note = len(ledger.entries), ledger.checkpoint()
+    under = ReceiptsUnder(note, VKEY)
+    payloads = sorted(ledger.payloads.items())
+    paths = inclusion_paths([index for index, _ in payloads], size, tiles)
+    for (index, (salt, event, _)), path in zip(payloads, paths, strict=True):
+        text, read = under.receipt(index, b"".join(path), salt, event)
+        assert text == Receipt(salt + event, index, tuple(path), note).format()
+        assert read == Event.FromString(event)
+    assert verify_receipt(text, VKEY).index == index
+    for wrong in (
+        (index - 1, b"".join(path), salt),
+        (index, b"".join(path[1:]), salt),
+        (index, b"".join(path), bytes(32)),
+    ):
+        with pytest.raises(VerificationError):
+            under.receipt(*wrong, event)
+
+
+def test_a_checkpoint_of_another_log_gives_no_receipts(ledger):
+    other = Signer(SIGNER.name, bytes([1]) * 32)
+    with pytest.raises(NoteError):
+        ReceiptsUnder(sign_checkpoint(open_checkpoint(ledger.checkpoint(), [SIGNER.verifier]), [other]), VKEY)

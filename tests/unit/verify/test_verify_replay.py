@@ -14,8 +14,8 @@ from consent_ledger.verify import replay as replaying
 from consent_ledger.verify.replay import ReplayFailed, replay
 from consent_ledger.verify.verdicts import Verdict
 from consent_ledger.writing import release, transaction
-from consent_ledger.writing.announce import AnnounceWork, Announcing
-from tests.support.erasure import erase
+from consent_ledger.writing.announce import Announcing
+from tests.support.erasure import AnnounceWork, erase
 from tests.support.ledger import CITY, NOW, SIGNER, SUPPLIER, Ledger, grant, scope, subject
 from tests.support.lively import lively_ledger
 from tests.support.tampering import copied, delete, opened, rows_of, set_column

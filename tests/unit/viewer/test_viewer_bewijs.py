@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
@@ -14,20 +13,12 @@ from tests.support.ledger import SIGNER
 from tests.support.pages import Page
 from tests.support.portal import BEN
 from tests.support.portal_story import StoryPortal, lively
-from tests.support.viewer import ORIGIN, log_in, viewer_client
+from tests.support.viewer import ORIGIN
 
 
 @pytest.fixture
 async def portal() -> StoryPortal:
     return await lively()
-
-
-@pytest.fixture
-def client(portal: StoryPortal) -> Iterator[TestClient]:
-    made = viewer_client(portal)
-    log_in(made)
-    yield made
-    portal.close()
 
 
 def _path(number: int, file: str = "") -> str:

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-import pytest
 from starlette.testclient import TestClient
 
 from consent_ledger.lifeevents import LIFE_EVENTS
 from consent_ledger.v1 import consents_pb2, events_pb2
 from tests.support.ledger import ARREARS, CITY, OTHER_CITY, SUPPLIER
 from tests.support.portal import ANNA, MemoryPortal
-from tests.support.viewer import log_in, post, viewer_client
+from tests.support.viewer import post
 
 PATH = "/nl/mijn/verandering"
 CHOICE = f"{PATH}/keuzes/{ARREARS}"
 PARTIES = {"van": SUPPLIER, "aan": CITY}
-
-
-@pytest.fixture
-def portal() -> Iterator[MemoryPortal]:
-    made = MemoryPortal()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def anna(portal: MemoryPortal) -> TestClient:
-    client = viewer_client(portal)
-    log_in(client)
-    return client
 
 
 async def choices(portal: MemoryPortal) -> list[consents_pb2.ChoiceRecord]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -28,13 +28,6 @@ STAFF = DemoStaff({"mia": "Mia van de balie", "ali": "Ali van de balie"})
 BSN = {"bsn": ANNA.bsn}
 CHOICE = {"doel": ARREARS, "van": SUPPLIER, "aan": CITY, "antwoord": "ja", "maanden": "6"}
 Fields = Mapping[str, str | Sequence[str]]
-
-
-@pytest.fixture
-def portal() -> Iterator[MemoryPortal]:
-    made = MemoryPortal()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from starlette.testclient import TestClient
 
 from consent_ledger.clock import DAY_MS
@@ -22,20 +20,6 @@ from tests.support.viewer import ORIGIN, log_in, post, viewer_client
 YES = {"doel": ARREARS, "van": SUPPLIER, "naar": CITY, "antwoord": "ja", "maanden": "6", "vanaf": "0"}
 ASKED = {"aan": f"{SUPPLIER}/{ARREARS}", "tekst": "Wie belt mij?"}
 HELPER = {"relatie": "2", "mag": "1", "maanden": "3"}
-
-
-@pytest.fixture
-def portal() -> Iterator[MemoryPortal]:
-    opened = MemoryPortal()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def anna(portal: MemoryPortal) -> TestClient:
-    client = viewer_client(portal)
-    log_in(client)
-    return client
 
 
 def kinds(portal: MemoryPortal) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
 import pytest
@@ -22,14 +21,6 @@ EVERY_PAGE = ("/nl/mijn", "/nl/mijn/toestemmingen", "/nl/mijn/toestemmingen/nieu
 @pytest.fixture
 async def portal() -> StoryPortal:
     return await lively()
-
-
-@pytest.fixture
-def client(portal: StoryPortal) -> Iterator[TestClient]:
-    made = viewer_client(portal)
-    log_in(made)
-    yield made
-    portal.close()
 
 
 @pytest.mark.parametrize("path", EVERY_PAGE)

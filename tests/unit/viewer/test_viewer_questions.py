@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
@@ -18,20 +17,6 @@ from tests.support.viewer import log_in, post, viewer_client
 YES = grant(events_pb2.MODE_JA)
 ASK_ME = grant(events_pb2.MODE_VRAAG_MIJ_EERST)
 ME_FIRST = grant(events_pb2.MODE_EERST_ZELF)
-
-
-@pytest.fixture
-def portal() -> Iterator[MemoryPortal]:
-    made = MemoryPortal()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def anna(portal: MemoryPortal) -> TestClient:
-    client = viewer_client(portal)
-    log_in(client)
-    return client
 
 
 async def choose(portal: MemoryPortal, *what: consents_pb2.Grant) -> None:

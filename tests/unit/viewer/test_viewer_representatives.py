@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
@@ -15,20 +14,6 @@ from tests.support.viewer import log_in, post, viewer_client
 
 PATH = "/nl/mijn/machtigingen"
 FAMILY = {"relatie": "2", "mag": "2", "maanden": "6"}
-
-
-@pytest.fixture
-def portal() -> Iterator[MemoryPortal]:
-    made = MemoryPortal()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def anna(portal: MemoryPortal) -> TestClient:
-    client = viewer_client(portal)
-    log_in(client)
-    return client
 
 
 async def representatives(portal: MemoryPortal) -> list[consents_pb2.RepresentativeRecord]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -23,14 +22,6 @@ LIST = "/nl/mijn/toestemmingen"
 @pytest.fixture
 async def portal() -> StoryPortal:
     return await lively()
-
-
-@pytest.fixture
-def client(portal: StoryPortal) -> Iterator[TestClient]:
-    made = viewer_client(portal)
-    log_in(made)
-    yield made
-    portal.close()
 
 
 def _choice(client: TestClient, portal: StoryPortal, name: str) -> Page:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from starlette.testclient import TestClient
 
@@ -15,7 +13,7 @@ from tests.support.ledger import ARREARS, CITY, INCOME, OTHER_SUPPLIER, TAX_OFFI
 from tests.support.pages import Page
 from tests.support.portal import ANNA, BEN
 from tests.support.portal_story import StoryPortal, lively
-from tests.support.viewer import log_in, post, told, viewer_client
+from tests.support.viewer import log_in, post, told
 
 LIST = "/nl/mijn/uitwisselingen"
 R15 = (
@@ -27,14 +25,6 @@ R15 = (
 @pytest.fixture
 async def portal() -> StoryPortal:
     return await lively()
-
-
-@pytest.fixture
-def client(portal: StoryPortal) -> Iterator[TestClient]:
-    made = viewer_client(portal)
-    log_in(made)
-    yield made
-    portal.close()
 
 
 def _entry(client: TestClient, portal: StoryPortal, name: str, language: str = "nl") -> Page:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import unescape
 
 import pytest
@@ -18,7 +18,7 @@ from consent_ledger.viewer.forms import Form
 from consent_ledger.viewer.parties import Party
 from consent_ledger.viewer.telling import Choice
 from tests.support.portal import ANNA, BY_WEB, MemoryPortal, grant
-from tests.support.viewer import log_in, post, viewer_client
+from tests.support.viewer import post
 
 FILLED: dict[str, dict[str, str | Sequence[str]]] = {
     "kanalen": {"eerst": "2", "daarna": "1", "laatst": "", "nooit": ["3", "8"]},
@@ -40,20 +40,6 @@ EXPECTED = pb.Preferences(
     detail=pb.DETAIL_SHORT,
     neutral_envelope=True,
 )
-
-
-@pytest.fixture
-def portal() -> Iterator[MemoryPortal]:
-    made = MemoryPortal()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def anna(portal: MemoryPortal) -> TestClient:
-    client = viewer_client(portal)
-    log_in(client)
-    return client
 
 
 async def preferences(portal: MemoryPortal) -> pb.Preferences:

@@ -55,6 +55,23 @@ async def test_nothing_is_wrong_with_a_home_that_was_just_made(folder):
     assert all(one.what and not one.how for one in found)
 
 
+async def test_the_databases_of_roles_on_a_server_are_asked(folder, postgres18):
+    name = postgres18.database(migrated=False)
+    _append(folder, f'\n[databases]\ngateway = "{postgres18.uri(name)}"\n')
+    assert not_ok(await findings_of(folder)) == []
+    assert "the gateway's database answers" in {one.what for one in await findings_of(folder)}
+    postgres18.execute(f"DROP DATABASE {name}")
+    ((level, area, what),) = not_ok(await findings_of(folder))
+    assert (level, area) == ("fail", "databases")
+    assert "the database of the gateway cannot be read" in what
+
+
+def test_only_roles_that_can_share_a_database_name_one(folder):
+    _append(folder, '\n[databases]\nauditor = "postgresql://a@b/c"\n')
+    with pytest.raises(HomeError, match=r"\[databases\] has no role auditor: choose from gateway, pseudonyms, viewer"):
+        Home.open(folder)
+
+
 async def test_a_key_that_is_made_on_first_use_may_be_absent_and_must_not_be_odd(folder):
     path = folder / "orgs" / LEDGER / "ldv.key"
     path.unlink(missing_ok=True)

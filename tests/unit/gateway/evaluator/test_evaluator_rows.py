@@ -8,6 +8,7 @@ from consent_ledger.errors import RegieError
 from gateway.crypto import group, oprf, rows, signatures
 from gateway.crypto.identifiers import Bsn
 from gateway.evaluator import messages
+from gateway.evaluator.keys import EvaluatorKeys
 from gateway.v1 import evaluator_pb2 as pb
 from tests.support.crypto import GATEWAY, LEDGER, NOW, PSEUDONYMS, PURPOSE, RECIPIENT, SENDER, VIEWER, valid_bsns
 from tests.support.exchange import CONTEXT, Town
@@ -233,8 +234,6 @@ async def test_the_gateway_does_not_serve_evaluation_of_signals(town):
 
 
 def test_public_keys_of_one_domain_are_signed_once():
-    from gateway.evaluator.keys import EvaluatorKeys  # noqa: PLC0415
-
     keys = EvaluatorKeys(GATEWAY, bytes(32), signatures.signing_key(bytes(32)))
     domain = oprf.Domain("recipient", RECIPIENT, PURPOSE, 1)
     assert keys.proven(domain) is keys.proven(domain)

@@ -6,7 +6,8 @@ import pytest
 from consent_ledger.errors import RegieError
 from consent_ledger.v1 import events_pb2
 from consent_ledger.v1.batch_pb2 import BatchHeader
-from gateway.crypto.batch import SealedBatch
+from gateway.crypto.batch import LABEL_T1, SealedBatch, gateway_message
+from gateway.crypto.signatures import sign
 from gateway.directory.identity import Context
 from tests.support.crypto import NOW, RECIPIENT, SENDER, valid_bsns
 from tests.support.exchange import CONTEXT, Town, submit_request
@@ -224,9 +225,6 @@ async def test_headers_that_are_refused(town, changed, reason, field):
 
 
 async def test_bad_elements_leave_one_error(town):
-    from gateway.crypto.batch import LABEL_T1, gateway_message  # noqa: PLC0415
-    from gateway.crypto.signatures import sign  # noqa: PLC0415
-
     texts = set()
     for bad in (bytes(32), b"\xff" * 32, None):
         sealing = town.world.seal(BSNS)

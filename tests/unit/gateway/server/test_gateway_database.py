@@ -96,7 +96,7 @@ async def test_requests_are_forgotten_after_their_expiry_only(database):
 
 
 async def test_quota_is_used_to_the_last_one(database):
-    charge = lambda amount: database.run(lambda c: stores.charge(c, Charge("a", 1, amount, 10)))  # noqa: E731
+    charge = lambda amount: database.run(lambda c: stores.charge(c, Charge("a", 1, amount, 10)))  # noqa: E731  (one line)
     await charge(4)
     await charge(6)
     with pytest.raises(Exception, match="QUOTA_EXCEEDED"):

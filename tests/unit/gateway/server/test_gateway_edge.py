@@ -25,7 +25,7 @@ class Exchange(exchange_pb2_grpc.ExchangeServiceServicer):
     def __init__(self, act):
         self.act = act
 
-    async def Pull(self, request, context):  # noqa: N802
+    async def Pull(self, request, context):  # noqa: N802 - gRPC's name
         return await self.act(request, context)
 
 
