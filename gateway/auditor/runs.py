@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from time import monotonic
@@ -109,9 +109,9 @@ class Runs:
 
     @property
     def all(self) -> list[Run]:
-        """Every run, the newest first."""
+        """Every run as it stands now, the newest first."""
         with self._turn:
-            return sorted(self._runs.values(), key=lambda run: -run.number)
+            return sorted(map(_now, self._runs.values()), key=lambda run: -run.number)
 
     @property
     def current(self) -> Run | None:
@@ -124,8 +124,9 @@ class Runs:
         return next(ended, None)
 
     def get(self, number: int) -> Run | None:
-        """Return a run."""
-        return self._runs.get(number)
+        """Return a run as it stands now: one that ends while a page is made would say so without its figures."""
+        run = self._runs.get(number)
+        return run and _now(run)
 
     def file(self, number: int) -> bytes | None:
         """Return the signed report of a run; None when there is none."""
@@ -199,6 +200,11 @@ class Runs:
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
+
+
+def _now(run: Run) -> Run:
+    """Copy a run. Fields are read in their order: the verdict, which is written last, before the report."""
+    return replace(run)
 
 
 def runs_at(home: Home, auditor: Organisation, clock: Clock) -> Runs:

@@ -63,6 +63,18 @@ def ended(runs, check, within=None):
     return run
 
 
+def test_a_run_that_ends_while_it_is_looked_at_stays_as_it_was_seen(made, monkeypatch):
+    """A page that read the figures before the end and the verdict after it would say that nothing is all well."""
+    goes_on = threading.Event()
+    monkeypatch.setattr(module, "_checked", lambda *_: (goes_on.wait(20), (Verdict.SOUND, {"size": 7}))[1])
+    number = made.start(Check.REPLAY).number
+    seen = [made.get(number), *made.all, made.current]
+    goes_on.set()
+    made.join()
+    assert [(run.verdict, run.report) for run in seen] == [(Verdict.RUNNING, {})] * 3
+    assert (made.get(number).verdict, made.get(number).report["size"]) == (Verdict.SOUND, 7)
+
+
 def test_a_replay_shows_progress_and_leaves_a_signed_report(made):
     run = ended(made, Check.REPLAY)
     assert (run.verdict, run.percent, run.problem) == (Verdict.SOUND, 100, "")
@@ -137,7 +149,7 @@ def test_one_run_at_a_time_and_a_stopped_console_leaves_no_half_report(made, mon
     go_on.set()
     closing.join(10)
     assert (run.verdict, run.problem, made.file(run.number)) == (Verdict.FAILED, "interrupted", None)
-    assert made.latest(Check.REPLAY) is run
+    assert made.latest(Check.REPLAY) == run
 
 
 def test_a_failing_run_says_so_and_no_more(made, monkeypatch):
