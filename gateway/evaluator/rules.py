@@ -11,6 +11,9 @@ from gateway.evaluator.stores import Charge
 from gateway.settings import CLOCK_SKEW_MS, LONGEST_LIFE_MS, Settings
 from gateway.v1 import evaluator_pb2 as pb
 
+FEW = 4
+"""Signals of one batch that are checked and evaluated sooner than handed to another thread: less than a millisecond."""
+
 
 def require_fresh(created_ms: int, expires_ms: int, now_ms: int) -> None:
     """Check that a batch exists already, has not expired, and lives at most 72 hours; raises RegieError NOT_FRESH."""

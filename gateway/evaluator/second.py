@@ -16,14 +16,12 @@ from gateway.database import Database
 from gateway.directory.identity import Context, require_same
 from gateway.evaluator import messages, rules, stores
 from gateway.evaluator.keys import EvaluatorKeys
+from gateway.evaluator.rules import FEW
 from gateway.settings import Means
 from gateway.telemetry import traces
 from gateway.v1 import evaluator_pb2 as pb
 from gateway.v1 import evaluator_pb2_grpc
 from gateway.validation import parse
-
-FEW = 4
-"""Signals that are evaluated sooner than handed to another thread."""
 
 
 class SecondEvaluator(evaluator_pb2_grpc.EvaluatorServiceServicer):

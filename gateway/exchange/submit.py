@@ -25,6 +25,7 @@ from gateway.database import Database
 from gateway.evaluator import rules, stores
 from gateway.evaluator.hop import ask
 from gateway.evaluator.keys import EvaluatorKeys
+from gateway.evaluator.rules import FEW
 from gateway.exchange import inbox, refusals
 from gateway.exchange.inbox import Answered, Kept
 from gateway.exchange.turns import Turns
@@ -35,8 +36,6 @@ from gateway.v1 import evaluator_pb2, evaluator_pb2_grpc
 
 T = TypeVar("T")
 LABEL_DECISION = b"regie/s/decision/v1"
-FEW = 4
-"""Signals of one batch whose checks and evaluation take less than a millisecond."""
 Counted = Callable[[BatchHeader, Mapping[events_pb2.Outcome.ValueType, int]], None]
 """Called once with the answers of a batch, when they are stored."""
 

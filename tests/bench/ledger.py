@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any
 
 from consent_ledger.clock import system_clock
-from consent_ledger.hashing import header_hash, sha256
+from consent_ledger.hashing import sha256
 from consent_ledger.log.checkpoint import Checkpoint, sign_checkpoint
 from consent_ledger.log.merkle import leaf_hash, verify_inclusion
 from consent_ledger.log.note import Signer
@@ -25,6 +25,7 @@ from tests.bench import bare
 from tests.bench.audit import audited_per_second
 from tests.bench.limits import median_seconds, processor_seconds
 from tests.bench.section import Bench, Figures
+from tests.bench.town import deciding
 from tests.support.ledger import (
     ARREARS,
     CITY,
@@ -66,18 +67,7 @@ def _work(number: int, signals: int) -> DecideWork:
         expires_ms=now + 3_600_000,
         count=signals,
     )
-    data = header.SerializeToString()
-    return DecideWork(
-        header=header,
-        header_bytes=data,
-        header_hash=header_hash(data),
-        request_hash=sha256(data),
-        root=bytes(32),
-        positions=tuple(range(signals)),
-        subjects=tuple(sha256(number.to_bytes(8, "big"), at.to_bytes(2, "big")) for at in range(signals)),
-        opening=lambda _: bytes(32),
-        sign=lambda message: sha256(message) * 2,
-    )
+    return deciding(header, [sha256(number.to_bytes(8, "big"), at.to_bytes(2, "big")) for at in range(signals)])
 
 
 def _recorded_per_second(sequencer: Sequencer, residents: int) -> float:

@@ -115,6 +115,11 @@ def exchange(subjects: Sequence[bytes], sender: str) -> DecideWork:
         expires_ms=now + 3_600_000,
         count=len(subjects),
     )
+    return deciding(header, subjects)
+
+
+def deciding(header: batch_pb2.BatchHeader, subjects: Sequence[bytes]) -> DecideWork:
+    """The question about subjects that a header's batch comes to, once its cryptography is done."""
     data = header.SerializeToString()
     return DecideWork(
         header=header,

@@ -4,12 +4,12 @@ import pysqlite3.dbapi2 as sqlite
 import pytest
 
 from consent_ledger.errors import RegieError
-from gateway.evaluator import second
+from gateway.evaluator import rules, second
 from gateway.exchange import submit
 from tests.support.crypto import NOW, valid_bsns
 from tests.support.exchange import Town
 
-FEW, MANY = submit.FEW, submit.FEW + 1
+FEW, MANY = rules.FEW, rules.FEW + 1
 BSNS = valid_bsns(MANY)
 both = pytest.mark.parametrize("count", [1, FEW, MANY])
 
