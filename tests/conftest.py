@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,18 @@ def _logging_as_it_was() -> Iterator[None]:
     """Commands configure logging for their process; a test in this process leaves none of it behind."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _settings_as_they_were() -> Iterator[None]:
+    """A module that leaves a setting behind changes what those after it serve, whichever they are today."""
+    before = _settings()
+    yield
+    assert _settings() == before, "use monkeypatch.setenv"
+
+
+def _settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("REGIE_")}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from tests.bench import console, delivery, enrolment, entries, groups, ledger, senders, submission, tracing, viewer
 from tests.bench.report import as_json, print_table
 from tests.bench.section import Section, perform
+from tests.bench.town import unbounded
 
 SECTIONS = (
     Section("groups", "group operations bare", groups.measure),
@@ -70,4 +71,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    unbounded()
     sys.exit(main())

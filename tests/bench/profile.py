@@ -30,7 +30,7 @@ from gateway.sdk.agency import Agency
 from gateway.town.participants import LAMPJE
 from tests.bench.document import DOCS, replaced
 from tests.bench.sending import send
-from tests.bench.town import PATH, filling, found, person, row
+from tests.bench.town import PATH, filling, found, person, row, unbounded
 from tests.support.command import Regie, served
 
 PY_SPY = Path(sys.executable).with_name("py-spy")
@@ -179,4 +179,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    unbounded()
     sys.exit(main())

@@ -40,6 +40,13 @@ PATH = ("witness", "ledger", "pseudonyms", "gateway")
 STEP = 2_000
 """Entries in one request while a ledger is filled."""
 _WAITING = 4
+_QUOTAS = ("SENDER_REFUSALS_PER_HOUR", "SENDER_SIGNALS_PER_DAY", "PORTAL_ROWS_PER_DAY")
+
+
+def unbounded() -> None:
+    """Let what this process serves or starts from here on ask, and be refused, without end; for whole programs only."""
+    for quota in _QUOTAS:
+        os.environ.setdefault(f"REGIE_{quota}", "10000000")
 
 
 def person(number: int) -> AddressBirthDate:
@@ -65,9 +72,7 @@ def suppliers(count: int) -> list[NewParticipant]:
 
 
 def found(folder: Path, senders: int = 1) -> Home:
-    """Found a town in which half of what is sent may be refused, and so many suppliers send."""
-    for quota in ("SENDER_REFUSALS_PER_HOUR", "SENDER_SIGNALS_PER_DAY", "PORTAL_ROWS_PER_DAY"):
-        os.environ.setdefault(f"REGIE_{quota}", "10000000")
+    """Found a town in which so many suppliers send; what is refused of it is many more than a quota (``unbounded``)."""
     return found_home(folder, [*TOWN, *suppliers(senders)[1:]], system_clock, demo=True)
 
 

@@ -73,7 +73,7 @@ def test_the_same_answers_as_from_the_file(moved):
 @pytest.mark.parametrize(
     ("statement", "table"),
     [
-        ("UPDATE leaf SET hash = set_byte(hash, 3, 7) WHERE idx = 50", "leaf"),
+        ("UPDATE leaf SET hash = set_byte(hash, 3, get_byte(hash, 3) # 1) WHERE idx = 50", "leaf"),
         ("UPDATE payload SET private = set_byte(private, 3, get_byte(private, 3) # 1)", "payload"),
         ("UPDATE subject SET state = set_byte(state, 8, get_byte(state, 8) # 2) WHERE length(state) > 0", "subject"),
         ("DELETE FROM subject_entry", "subject_entry"),

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.common import run
+from tests.bench.town import unbounded
 from tests.memory import growth
 from tests.memory.load import SIGNALS, Town, town
 
@@ -103,4 +104,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    unbounded()
     sys.exit(main())
