@@ -21,8 +21,8 @@ from gateway.town.world import World
 
 HOURS = 23
 OFFICE_HOURS = range(7, 18)
-NIGHT = 2
-"""UTC; a day of 23 hours has each of these once at least, whenever it begins."""
+NIGHT = (2, 3)
+"""UTC. A day of 23 hours lacks the hour in which it begins: of two, it has one."""
 A_TIME = 24
 """Signals that one sender sends in one hour."""
 MOST_REFUSALS = 250
@@ -115,17 +115,28 @@ async def at_night(world: World) -> Scene:
 async def last_day(world: World, clock: DemoClock, teller: Teller) -> list[Scene]:
     """Let the day go by, and return its scenes; it ends within the last hour before the present."""
     rng = random.Random(world.town.residents[0].ref)  # noqa: S311 -- the same every time; nothing secret comes from it
-    scenes: list[Scene] = []
+    clock.leave_the_hour_behind()  # the refusals of a night are counted by the hour
+    hours = hours_after(datetime.fromtimestamp(clock() / 1000, UTC).hour)
+    night, scenes = night_of(hours), []
     with teller.progress(Words("Een dag gaat voorbij", "a day goes by"), HOURS) as step:
-        for _ in range(HOURS):
+        for at, hour in enumerate(hours):
             clock.advance(hours=1)
-            hour = datetime.fromtimestamp(clock() / 1000, UTC).hour
-            if hour == NIGHT:
+            if at == night:
                 scenes.append(await at_night(world))
             elif hour in OFFICE_HOURS:
                 await _an_hour(world, ORDINARY[hour % len(ORDINARY)], rng)
             step(1)
     return [*scenes, await phoned_again(world), await stopped_after_delivery(world)]
+
+
+def hours_after(hour: int) -> list[int]:
+    """Return the hours (UTC) that the last day steps through when it begins in this one."""
+    return [(hour + step) % 24 for step in range(1, HOURS + 1)]
+
+
+def night_of(hours: Sequence[int]) -> int:
+    """Return which of them, counted from 0, is the night in which somebody asks."""
+    return next(at for at, hour in enumerate(hours) if hour in NIGHT)
 
 
 async def _an_hour(world: World, report: Report, rng: random.Random) -> None:
