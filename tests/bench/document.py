@@ -44,7 +44,8 @@ ROWS = (
         "submission, latency of single signals",
         (
             "p50 {submission.batch_1.p50_ms:.1f} ms, p99 {submission.batch_1.p99_ms:.1f} ms: "
-            "{submission.batch_1.p50_ratio} and {submission.batch_1.p99_ratio} times {submission.batch_1.limit_ms:.2f} ms"
+            "{submission.batch_1.p50_ratio} and {submission.batch_1.p99_ratio} times {submission.batch_1.limit_ms:.2f} ms; "
+            "p50 {submission.batch_1.p50_floor_ratio} times the protocol's own steps, {submission.batch_1.floor_ms:.2f} ms"
         ),
     ),
     *(

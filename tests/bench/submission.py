@@ -12,7 +12,7 @@ from time import perf_counter
 
 from gateway.sdk.agency import Agency
 from gateway.town.participants import LAMPJE
-from tests.bench import limits
+from tests.bench import limits, single_floor
 from tests.bench.section import Bench, Figures
 from tests.bench.sending import figures_of, latency_of, send, several, submission_limit
 from tests.bench.town import PATH, filling, found, person, row
@@ -49,6 +49,8 @@ async def measure(bench: Bench) -> Figures:
                     figures[f"batch_{size}"] = figures_of(runs, signals * in_a_row)
                 bench.say("latency of single calls")
                 figures["batch_1"] |= await latency(agency, bench.folder, bench.pick(*CALLS), rounds)
+                single = figures["batch_1"] | await single_floor.measure(home, bench.folder)
+                figures["batch_1"] = single | {"p50_floor_ratio": round(single["p50_ms"] / single["floor_ms"], 2)}
     return {"submission": figures}
 
 
