@@ -39,6 +39,8 @@ PATH = ("witness", "ledger", "pseudonyms", "gateway")
 """The roles that a signal passes; who reads the log afterwards, as an auditor's console does, is no part of its cost."""
 STEP = 2_000
 """Entries in one request while a ledger is filled."""
+HOUSES = 90_000
+"""Of one postcode: a house number has five digits at most."""
 _WAITING = 4
 _QUOTAS = ("SENDER_REFUSALS_PER_HOUR", "SENDER_SIGNALS_PER_DAY", "PORTAL_ROWS_PER_DAY")
 
@@ -50,7 +52,8 @@ def unbounded() -> None:
 
 
 def person(number: int) -> AddressBirthDate:
-    return AddressBirthDate("1234AB", str(number + 1), "", "", f"{1950 + number % 50}-01-15")
+    postcode, house = f"{1234 + number // HOUSES}AB", str(number % HOUSES + 1)
+    return AddressBirthDate(postcode, house, "", "", f"{1950 + number % 50}-01-15")
 
 
 def row(number: int, round_: int) -> ArrearsRow:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from tests.bench import __main__ as bench
-from tests.bench import bare, entries, ledger, senders, submission
+from tests.bench import bare, entries, ledger, senders, submission, town
 from tests.bench.entries import growth, resident_mb
 from tests.bench.limits import Cost
 from tests.bench.report import flatten, print_table
@@ -105,6 +105,14 @@ def test_the_sections_give_the_figures_that_were_agreed():
     assert set(senders.SENDERS) == {1, 8, 64}
     assert {"entries_10000", "entries_1000000", "consents_1000000"} <= entries.SIZES.keys()
     assert set(ledger.CALLERS) == {1, 16, 128} == set(bare.CALLERS)
+
+
+def test_nobody_is_sent_about_in_two_measurements_of_senders():
+    planned = senders.turns({1: 3, 8: 2, 64: 1})
+    assert [turn.senders for turn in planned] == [1, 1, 1, 8, 8, 64]
+    people = [one for turn in planned for sender in range(turn.senders) for one in turn.people(sender)]
+    assert people == list(range((3 + 16 + 64) * senders.PEOPLE))
+    assert len({town.person(number) for number in people}) == len(people)
 
 
 def test_what_was_not_measured_is_not_judged():
