@@ -97,7 +97,7 @@ class Child:
         self._pipe.send("go")
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once, if it has not ended."""
         self._process.kill()
 
     def end(self) -> int:
@@ -116,6 +116,17 @@ def told(order: Order) -> list[Told]:
         return []
     lines = order.told.read_bytes().split(b"\n")[:-1]
     return [Told(name.decode(), bytes.fromhex(data.decode())) for name, data in (line.split(b" ") for line in lines)]
+
+
+def open_notes(order: Order) -> int:
+    """Open the file of answers for another process to go on with.
+
+    A process that is killed while it writes leaves a piece of a line. Nobody heard that answer; were it left there, the
+    next process's first line would be joined to it.
+    """
+    notes = os.open(order.told, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    os.ftruncate(notes, order.told.read_bytes().rfind(b"\n") + 1)
+    return notes
 
 
 def _main(order: Order, pipe: Connection) -> None:
@@ -157,7 +168,7 @@ def _go_through(ledger: Sequencer, order: Order) -> None:
     if order.reads:
         with ledger.reader.snapshot() as snapshot:
             snapshot.head()
-    notes = os.open(order.told, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    notes = open_notes(order)
     try:
         for step in steps():
             if not ask(ledger, step, lambda name, answer: _note(notes, name, answer)):
@@ -169,7 +180,7 @@ def _go_through(ledger: Sequencer, order: Order) -> None:
 
 
 def _erase(ledger: Sequencer, order: Order) -> None:
-    notes = os.open(order.told, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    notes = open_notes(order)
     with ledger:
         erase(ledger, lambda name, answer: _note(notes, name, answer))
 
@@ -177,7 +188,7 @@ def _erase(ledger: Sequencer, order: Order) -> None:
 def _call(ledger: Sequencer, order: Order) -> None:
     """Ask what many callers ask, until the end of the process; each goes on behind its last answer."""
     answered = Counter(int(each.name.split("/")[0]) for each in told(order))
-    notes = os.open(order.told, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    notes = open_notes(order)
     call(ledger, order.seed, answered, lambda name, answer: _note(notes, name, answer))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,15 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
 def seed(request: pytest.FixtureRequest) -> int:
     """Another one in every run; the header of the run says it, and ``-p randomly_seed=N`` repeats it."""
     return int(request.config.getoption("randomly_seed", 0))
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """End what a failing test left running: it would load the machine, and fill it, for all the tests after it."""
+    yield
+    for child in active_children():
+        child.kill()
+        child.join()
 
 
 @pytest.fixture

@@ -115,14 +115,16 @@ def hammer(folder: Path, seconds: float, seed: int) -> Counter[str]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         child = Child(replace(order, now_ms=NOW + 1_000 * kills)).start()
-        child.go()
-        alive = time.monotonic() + chance.uniform(0.2, 1.0)
-        while time.monotonic() < alive:
-            heard = told(order)
-            checker.answers(heard[done : done + 50])
-            done = min(len(heard), done + 50)
-            Event().wait(0.01)
-        child.kill()
+        try:
+            child.go()
+            alive = time.monotonic() + chance.uniform(0.2, 1.0)
+            while time.monotonic() < alive:
+                heard = told(order)
+                checker.answers(heard[done : done + 50])
+                done = min(len(heard), done + 50)
+                Event().wait(0.01)
+        finally:
+            child.kill()  # also when an answer is wrong: its callers would ask on until the machine is full
         assert child.end() == -9, order.said.read_text()
         kills += 1
     checker.answers(told(order)[done:])

@@ -44,7 +44,7 @@ class Regie:
             stderr=options.get("stderr", subprocess.PIPE),
             stdin=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "NO_COLOR": "1"},
+            env={**os.environ, "NO_COLOR": "1", "PYTHONFAULTHANDLER": "1"},
         )
 
     def run(self, *arguments: str, timeout: float = 110) -> Result:
@@ -119,4 +119,7 @@ def served(regie: Regie, *roles: str) -> Iterator[Server]:
         yield server
     finally:
         if not server.stopped:
+            code = server.process.poll()
             server.kill()
+            # Whatever used it says no more than "connection refused"; why it is gone, only this says.
+            assert code is None, f"regie serve ended by itself with {code}:\n{server.log.read_text()[-4000:]}"
