@@ -72,11 +72,16 @@ def server_credentials(home: Home, organisation: Organisation) -> grpc.ServerCre
     def configuration() -> grpc.ServerCertificateConfiguration:
         return grpc.ssl_server_certificate_configuration([(pair.key, pair.certificate)], authority)
 
-    def current() -> grpc.ServerCertificateConfiguration:  # asked before every handshake
-        pair.renewed()
-        return configuration()
+    def current() -> grpc.ServerCertificateConfiguration | None:  # asked before every handshake
+        # None for "as before" is no saving but safety: gRPC swaps its TLS context for each answer that is not None, and
+        # frees the one that a handshake of another thread may just be taking up. That ended the process (SIGABRT).
+        return configuration() if pair.renewed() else None
 
-    return grpc.dynamic_ssl_server_credentials(configuration(), current, require_client_authentication=True)
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(),
+        current,  # type: ignore[arg-type]  # its types forget the None that gRPC documents
+        require_client_authentication=True,
+    )
 
 
 Open = Callable[[KeyPair], grpc.aio.Channel]

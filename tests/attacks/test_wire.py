@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import grpc
@@ -172,19 +173,41 @@ async def test_headers_without_end_are_refused(town):
         assert await call(channel, PULL, b"") == b""
 
 
-def test_those_who_connect_and_say_nothing_do_not_keep_others_waiting(town):
-    """A hundred connections, half of them through their handshake, and none that goes on."""
+def address_of(town):
     host, _, port = town.addresses["gateway"].rpartition(":")
+    return host, int(port)
+
+
+def tls_of(town):
+    """What somebody with a certificate and no gRPC would connect with."""
     organisation = town.organisation(LAMPJE.oin)
     context = ssl.create_default_context(cadata=town.authority.decode())
     context.check_hostname = False
     context.set_alpn_protocols(["h2"])
-    certificate = organisation.folder / "tls.pem"
-    context.load_cert_chain(certificate, organisation.folder / "tls.key")
+    context.load_cert_chain(organisation.folder / "tls.pem", organisation.folder / "tls.key")
+    return context
+
+
+def test_many_handshakes_at_once_end_nothing(town):
+    """Handshakes meet in several threads of gRPC: what they share may not be swapped under them at each."""
+    where, context = address_of(town), tls_of(town)
+
+    def shake_hands(_):
+        with socket.create_connection(where, timeout=10) as plain, context.wrap_socket(plain, server_hostname="x"):
+            return True
+
+    with ThreadPoolExecutor(8) as strangers:
+        assert all(strangers.map(shake_hands, range(400)))
+    assert run(town, "gateway", PULL, b"") == b""
+
+
+def test_those_who_connect_and_say_nothing_do_not_keep_others_waiting(town):
+    """A hundred connections, half of them through their handshake, and none that goes on."""
+    where, context = address_of(town), tls_of(town)
     open_ = []
     try:
         for number in range(100):
-            plain = socket.create_connection((host, int(port)), timeout=10)
+            plain = socket.create_connection(where, timeout=10)
             open_.append(plain)
             if number % 2:
                 secure = context.wrap_socket(plain, server_hostname="x")

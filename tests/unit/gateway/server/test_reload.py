@@ -85,6 +85,29 @@ async def test_a_server_shows_its_new_certificate_and_keeps_its_connections(home
         await ask(channel)
 
 
+async def test_grpc_is_given_a_certificate_only_when_there_is_another(home, registry, monkeypatch):
+    """Each that it is given replaces its TLS context, which handshakes of other threads may be taking up just then."""
+    given = []
+    real = grpc.dynamic_ssl_server_credentials
+
+    def recorded(first, current, **options):
+        def noted():
+            given.append(current())
+            return given[-1]
+
+        return real(first, noted, **options)
+
+    monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", recorded)
+    async with directory_server(home, registry):
+        for _ in range(3):
+            await asyncio.to_thread(shown, home)
+        renew(home, GATEWAY.oin)
+        for _ in range(3):
+            await asyncio.to_thread(shown, home)
+    assert len(given) == 6
+    assert [number for number, config in enumerate(given) if config is not None] == [3]
+
+
 async def test_a_pair_that_is_half_replaced_is_not_used(home, registry):
     old, fresh = home.organisation(GATEWAY.oin).certificate, certificate(home, GATEWAY.oin)
     async with directory_server(home, registry):
